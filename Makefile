@@ -1,0 +1,53 @@
+# Everything a person types in this project. `make help` lists it.
+# The environment .venv is made on first use from requirements.lock: exact versions, every archive checked by its hash.
+
+PYTHON ?= python3
+UV ?= uv
+ARGS ?=
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test faults check bench lock
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "  ARGS='...' is passed on: make test ARGS='-k sampling', make demo ARGS='--root runs/other'"
+
+demo: .venv/.installed  ## render a small data set and run the main job on it (minutes on 2 cores)
+	@$(BIN)/actionrec demo $(ARGS)
+
+test: .venv/.installed  ## all tests that need no server
+	@$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
+
+faults: .venv/.installed  ## kill workers and drivers, feed hostile files (about 15 minutes)
+	@$(BIN)/python -m pytest tests/faults $(ARGS)
+
+check: .venv/.installed  ## lint, format, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+bench: .venv/.installed  ## measure the extraction pipeline against its bare limit
+	@$(BIN)/python benchmarks/extract.py $(ARGS)
+
+lock:  ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also moves the pins (needs uv)
+	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv." >&2; exit 1; }
+	@$(UV) pip compile pyproject.toml --universal --extra dev --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+
+# Each stamp is written last, so an interrupted installation is continued by the next make and never taken for a finished one.
+# The project itself is built by the setuptools that the lock pins (no build isolation): nothing unpinned is fetched for it.
+.venv/.installed: .venv/.locked pyproject.toml
+	@$(PIP) --quiet install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.locked: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "actionrec needs Python 3.11 or newer: install one and name it, as in 'make PYTHON=python3.12 ...'." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@echo "Installing the locked environment into .venv: about 7 GB and some minutes, once (follow it with: tail -f .venv/install.log)."
+	@$(PIP) install --progress-bar off --requirement requirements.lock >.venv/install.log
+	@touch $@

@@ -1,0 +1,251 @@
+"""Every knob of the project: typed, frozen, checked once, with the paper's value as its default.
+
+A configuration is layered: the defaults below, then a root's stored config.yaml, then ``--config``, then ``--set``.
+Each layer is a mapping that names only what it changes; an unknown key or a bad value is refused by its dotted name.
+Sections cited as (IV.F) are those of the paper, D. Tkachenko 2018.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from actionrec.errors import InputError
+
+NAMED_CONFIGS = Path(__file__).parent / "configs"
+Section = TypeVar("Section")
+
+
+def knob(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
+    """A field with an inclusive range; for a list the range holds for each element."""
+    return field(default=default, metadata={"low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Data:
+    source: str | None = None  # folder, CSV or UCF101 folder; local path or s3:// URL
+    dataset: Literal["folder", "csv", "ucf101"] = "folder"
+    split: int = knob(1, 1, 3)  # which of UCF101's official splits
+    allow_group_leak: bool = False  # accept a group that is both in train and test
+
+
+@dataclass(frozen=True)
+class Clip:
+    max_s: float = knob(36.0, 0.04, 3600)  # the first 36 s of a video (V.C)
+    width: int = knob(320, 16, 4096)  # UCF101's own size (III)
+    height: int = knob(240, 16, 4096)
+    allow_partial: bool = False  # accept a file that decodes to fewer frames than it declares
+
+
+@dataclass(frozen=True)
+class Sampling:
+    method: Literal["adaptive", "constant", "uniform"] = "adaptive"  # (IV.F)
+    max_frames: int = knob(180, 1, 100_000)  # longest sequence (V.C)
+    frames_per_s: float = knob(5.0, 0.01, 1000)  # 180 frames of 36 s (V.C)
+    segment_s: float = knob(1.0, 0.04, 3600)  # not given in the paper; see docs/decisions
+
+
+@dataclass(frozen=True)
+class Flow:
+    model: str = "flownet2"  # `dis`, or any model of ptlflow (IV.B)
+    weights: str = "pretrained"  # pretrained | random; `dis` has none
+    checkpoint: str = "things"  # which of ptlflow's checkpoints `pretrained` means
+    bound_px: float = knob(20.0, 0.1, 1000)  # displacements are stored up to this many pixels
+    jpeg_quality: int = knob(90, 1, 100)
+    stored_width: int = knob(320, 16, 4096)  # size of the stored flow; displacements stay in pixels of the clip
+    stored_height: int = knob(240, 16, 4096)
+
+
+@dataclass(frozen=True)
+class Frame:
+    model: str = "inception_resnet_v2"  # any model of timm (IV.A)
+    weights: str = "pretrained"  # pretrained (ImageNet) | random
+    size: int = knob(299, 16, 2048)  # the network's square input, in pixels
+
+
+@dataclass(frozen=True)
+class Audio:
+    weights: str = "pretrained"  # VGGish on AudioSet (IV.D) | random
+    pca: bool = True  # VGGish's released PCA and 8-bit quantisation; refused with random weights
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one video may cost. They decide which videos fail, never the values of one that does not."""
+
+    file_gib: float = knob(4.0, 0, 1024)
+    frame_megapixels: float = knob(36.0, 0, 1000)  # 8K video is 33
+    raw_gib: float = knob(64.0, 0, 4096)  # width x height x 3 x frames of the first clip.max_s, from the header
+    frames: int = knob(4500, 1, 10_000_000)  # of the first clip.max_s: 36 s at 125 fps
+    decode_memory_gib: float = knob(2.0, 0.25, 64)
+    decode_timeout_s: float = knob(120.0, 0.1, 86_400)
+
+
+@dataclass(frozen=True)
+class Extract:
+    """How the work is cut and placed. Nothing here changes a value."""
+
+    part_videos: int = knob(16, 1, 10_000)
+    actors: int | None = knob(None, 1, 100_000)  # default: one per GPU, else one per core
+    decoders: int | None = knob(None, 1, 64)  # decoder processes of each actor; default: 1 on CPU, 6 on GPU
+    threads: int = knob(1, 1, 256)  # torch threads of an actor on CPU
+    flow_batch: int = knob(8, 1, 1024)  # pairs
+    frame_batch: int = knob(16, 1, 4096)  # frames
+    audio_batch: int = knob(16, 1, 4096)  # examples of 0.96 s
+    max_failed: float = knob(0.05, 0, 1)  # the share of failed videos above which the job's exit code is 1
+
+
+@dataclass(frozen=True)
+class Storage:
+    endpoint_url: str | None = None  # an S3 server other than AWS; credentials come from the environment
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = knob(0, 0, 2**31 - 1)
+    data: Data = Data()
+    clip: Clip = Clip()
+    sampling: Sampling = Sampling()
+    flow: Flow = Flow()
+    frame: Frame = Frame()
+    audio: Audio = Audio()
+    limits: Limits = Limits()
+    extract: Extract = Extract()
+    storage: Storage = Storage()
+
+
+def load(layers: Iterable[Mapping[str, Any]]) -> Config:
+    """The defaults with each layer laid over them, the last one on top."""
+    config = Config()
+    for layer in layers:
+        config = _overlay(config, layer, "")
+    return config
+
+
+def read_layer(name_or_file: str) -> dict[str, Any]:
+    """A named configuration (``demo``) or a YAML file, as a mapping. Raises InputError for anything else."""
+    named = NAMED_CONFIGS / f"{name_or_file}.yaml"
+    path = named if "/" not in name_or_file and named.is_file() else Path(name_or_file)
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in NAMED_CONFIGS.glob("*.yaml")))
+        raise InputError(
+            f"--config {name_or_file}: no such file, and no configuration of that name (there are {known})"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the configuration cannot be read as text ({error})") from None
+    return parse_layer(text, str(path))
+
+
+def parse_layer(text: str, name: str) -> dict[str, Any]:
+    """YAML text as a mapping; `name` says in the error where it came from."""
+    try:
+        layer = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{name}: not a plain YAML configuration: {reason}") from None
+    if layer is None:
+        return {}
+    if not isinstance(layer, dict):
+        raise InputError(f"{name}: a configuration is a mapping of keys to values, not a {type(layer).__name__}")
+    return layer
+
+
+def set_layer(assignments: Iterable[str]) -> dict[str, Any]:
+    """``["flow.model=dis", "seed=3"]`` as one nested mapping; values are YAML scalars or lists."""
+    layer: dict[str, Any] = {}
+    for assignment in assignments:
+        dotted, equals, text = assignment.partition("=")
+        if not equals:
+            raise InputError(f"--set {assignment}: write it as key=value, such as --set flow.model=dis")
+        *parents, last = dotted.strip().split(".")
+        inner = layer
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+            if not isinstance(inner, dict):
+                raise InputError(f"--set {assignment}: {parent} was already set to a value")
+        try:
+            inner[last] = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            raise InputError(f"--set {assignment}: the value is not plain YAML") from None
+    return layer
+
+
+def dump(config: Config) -> str:
+    """The whole configuration as YAML, such that ``load([parse_layer(dump(c), "")]) == c``."""
+    return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Dotted key -> value, for every knob."""
+    flat: dict[str, Any] = {}
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            flat |= flatten(value, f"{prefix}{item.name}.")
+        else:
+            flat[prefix + item.name] = value
+    return flat
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    return {
+        key: _plain(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+        for key, value in ((item.name, getattr(config, item.name)) for item in dataclasses.fields(config))
+    }
+
+
+def _overlay(section: Section, layer: Mapping[str, Any], prefix: str) -> Section:
+    hints = get_type_hints(type(section))
+    fields = {item.name: item for item in dataclasses.fields(section)}  # type: ignore[arg-type]
+    changes: dict[str, Any] = {}
+    for key, value in layer.items():
+        dotted = f"{prefix}{key}"
+        if key not in fields:
+            raise InputError(f"unknown key {dotted}; there are {', '.join(prefix + name for name in fields)}")
+        current = getattr(section, key)
+        if dataclasses.is_dataclass(current):
+            if not isinstance(value, Mapping):
+                raise InputError(
+                    f"{dotted} is a section with keys {', '.join(hints[key].__annotations__)}, not a value"
+                )
+            changes[key] = _overlay(current, value, dotted + ".")
+        else:
+            changes[key] = _checked(dotted, value, hints[key], fields[key].metadata)
+    return dataclasses.replace(section, **changes)  # type: ignore[type-var]
+
+
+def _checked(dotted: str, value: Any, hint: Any, limits: Mapping[str, Any]) -> Any:
+    """`value` as the type that `hint` asks for, within `limits`; InputError names the dotted key."""
+    if get_origin(hint) in (types.UnionType, typing.Union):
+        if value is None:
+            return None
+        hint = next(option for option in get_args(hint) if option is not type(None))
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint) or isinstance(value, bool):
+            raise InputError(f"{dotted} must be one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
+        return value
+    if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise InputError(f"{dotted} must be a list, not {value!r}")
+        return tuple(_checked(f"{dotted}[{i}]", v, get_args(hint)[0], limits) for i, v in enumerate(value))
+    if hint is float and type(value) is int:
+        value = float(value)
+    if type(value) is not hint:
+        raise InputError(f"{dotted} must be {_article(hint)}, not {value!r}")
+    if hint in (int, float):
+        low, high = limits.get("low", -math.inf), limits.get("high", math.inf)
+        if not low <= value <= high:  # also refuses NaN
+            raise InputError(f"{dotted} must lie between {low} and {high}, not {value!r}")
+    return value
+
+
+def _article(hint: type) -> str:
+    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]

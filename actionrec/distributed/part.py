@@ -1,0 +1,184 @@
+"""One part of the extraction: decode ahead, compute the streams, store them, commit. Knows nothing of Ray.
+
+Everything is made in memory and stored by one PUT per stream; the status file goes last and commits the part.
+"""
+
+import hashlib
+import queue
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from actionrec import schema
+from actionrec.config import Config
+from actionrec.distributed.streams import Computed, Streams
+from actionrec.errors import Reason, VideoError
+from actionrec.media.decode import Decoded
+from actionrec.media.isolate import Decoder
+from actionrec.storage import layout
+from actionrec.storage.store import Store, open_store
+from actionrec.storage.weights import WeightsRef
+
+VIDEOS_HELD = 2  # by each decoder: the one it decodes and one that waits
+GPU_DECODERS, CPU_DECODERS = 6, 1
+READ_TRIES = 3
+CRASHES = 3  # a video that has ended its worker this often is given up
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker of one extraction needs to know."""
+
+    config: Config
+    root_url: str
+    source_url: str  # the store that holds the videos
+    weights: Mapping[str, WeightsRef]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Video:
+    video_id: str
+    key: str  # relative to the job's source
+    bytes: int | None  # as catalogued
+
+
+class Watcher:
+    """Is told where the work stands. This one does not care; the driver's reports it across the cluster."""
+
+    def starting(self, part: int, video_id: str) -> int:
+        """A video is about to be computed; returns how often that has ended a worker."""
+        return 0
+
+    def finished(self, part: int, video_id: str, failed: bool) -> None:
+        """One video more is done."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A decoded video, or why it could not be decoded, with what that took."""
+
+    video: Video
+    decoded: Decoded | None = None
+    error: VideoError | None = None
+    sha256: str | None = None
+    read_s: float = 0.0
+    decode_s: float = 0.0
+
+
+class PartWorker:
+    """Computes parts, one after another, with networks and decoder processes that live as long as it does."""
+
+    def __init__(self, job: Job, device: str) -> None:
+        self._job = job
+        self._root = open_store(job.root_url, job.config.storage)
+        self._source = open_store(job.source_url, job.config.storage)
+        self._streams = Streams(job.config, job.weights, self._root, device)
+        count = job.config.extract.decoders or (GPU_DECODERS if device == "cuda" else CPU_DECODERS)
+        self._decoders: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
+        for _ in range(count):
+            self._decoders.put(Decoder(job.config.clip, job.config.limits))
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
+        self._ahead = count * VIDEOS_HELD
+
+    def run(self, part: int, videos: Sequence[Video], watcher: Watcher) -> None:
+        """Compute and commit one part. A bad video becomes a row; only a store that does not answer raises."""
+        rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
+        status: list[dict[str, Any]] = []
+        for loaded in self._loaded_ahead(videos):
+            video_id = loaded.video.video_id
+            crashes = watcher.starting(part, video_id)
+            computed = self._compute(loaded, crashes)
+            for stream, result in computed.items():
+                status.append(_status_row(loaded, stream, result))
+                if result.row is not None:
+                    rows[stream].append((video_id, result.row))
+            watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
+        for stream, stream_rows in rows.items():
+            self._put(layout.feature(stream, part), self._streams.table(stream, stream_rows))
+        self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
+
+    def close(self) -> None:
+        """End the decoder processes."""
+        self._threads.shutdown(cancel_futures=True)
+        while not self._decoders.empty():
+            self._decoders.get().close()
+
+    def _compute(self, loaded: Loaded, crashes: int) -> dict[str, Computed]:
+        error = loaded.error
+        if crashes >= CRASHES:
+            error = VideoError(Reason.WORKER_CRASH, f"computing this video ended its worker {crashes} times")
+        if error is None and loaded.decoded is not None:
+            return self._streams.compute(loaded.decoded)
+        return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
+
+    def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[Loaded]:
+        """The videos in order, decoded in the background, never more than `_ahead` of them in memory."""
+        waiting = deque(videos)
+        futures = deque(self._threads.submit(self._load, waiting.popleft()) for _ in videos[: self._ahead])
+        while futures:
+            loaded = futures.popleft().result()
+            if waiting:
+                futures.append(self._threads.submit(self._load, waiting.popleft()))
+            yield loaded
+
+    def _load(self, video: Video) -> Loaded:
+        start = read_end = time.perf_counter()
+        sha256 = None
+        try:
+            data = read_video(self._source, video)
+            sha256 = hashlib.sha256(data).hexdigest()
+            read_end = time.perf_counter()
+            decoded = self._decode(data)
+        except VideoError as error:
+            now = time.perf_counter()
+            return Loaded(video, None, error, sha256, read_end - start if sha256 else now - start, now - read_end)
+        return Loaded(video, decoded, None, sha256, read_end - start, time.perf_counter() - read_end)
+
+    def _decode(self, data: bytes) -> Decoded:
+        decoder = self._decoders.get()
+        try:
+            return decoder.decode(data)
+        finally:
+            self._decoders.put(decoder)
+
+    def _put(self, key: str, table: pa.Table) -> None:
+        self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
+
+
+def read_video(source: Store, video: Video) -> bytes:
+    """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file."""
+    for _ in range(READ_TRIES):
+        try:
+            data = source.read(video.key)
+        except (FileNotFoundError, PermissionError) as error:
+            detail = "the file is not there" if isinstance(error, FileNotFoundError) else "the file may not be read"
+            raise VideoError(Reason.MISSING, f"{detail}; restore it, then run with --retry-failed") from None
+        if video.bytes is None or len(data) == video.bytes:
+            return data
+    detail = (
+        f"{len(data)} bytes were read where the catalog says {video.bytes}; if the file has changed, catalog it again"
+    )
+    raise VideoError(Reason.INTEGRITY, detail)
+
+
+def _status_row(loaded: Loaded, stream: str, result: Computed) -> dict[str, Any]:
+    error, decoded = result.error, loaded.decoded
+    return {
+        "video_id": loaded.video.video_id,
+        "stream": stream,
+        "status": "failed" if error else "ok" if result.row is not None else "no_audio",
+        "reason": error.reason.value if error else None,
+        "detail": error.detail if error else None,
+        "frames_declared": decoded.frames_declared if decoded else None,
+        "frames_decoded": len(decoded.frames_THWC) if decoded else None,
+        "read_s": loaded.read_s,
+        "decode_s": loaded.decode_s,
+        "compute_s": result.compute_s,
+        "sha256": loaded.sha256,
+    }

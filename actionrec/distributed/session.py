@@ -1,0 +1,72 @@
+"""One Ray session: the cluster that RAY_ADDRESS names, or a quiet local one with its ports and dashboard closed."""
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import ray
+
+from actionrec.errors import ActionrecError
+
+MIN_LOGICAL_CPUS = 8  # Ray counts helpers as whole CPUs; pool sizes, not this number, bound the real work
+QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the session may use."""
+
+    cpus: float
+    gpus: float
+    memory_bytes: float
+
+
+@contextlib.contextmanager
+def session(verbose: bool = False) -> Iterator[Cluster]:
+    """Join or start Ray for the duration of the block. A session that is already open is used and left open."""
+    joined = ray.is_initialized()
+    if not joined:
+        _start(verbose)
+    try:
+        yield _cluster()
+    finally:
+        if not joined:
+            ray.shutdown()
+
+
+def cores() -> int:
+    """Cores that this process may use, which in a container is fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _start(verbose: bool) -> None:
+    level = logging.INFO if verbose else logging.ERROR
+    if not verbose:
+        os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
+        warnings.filterwarnings("ignore", module=r"ray\b")
+    try:
+        if os.environ.get("RAY_ADDRESS"):  # under `ray job submit`, where resource arguments are an error
+            ray.init(log_to_driver=verbose, logging_level=level)
+        else:
+            # Ray's ports listen on all interfaces whatever is asked; a local session demands a token by default.
+            ray.init(
+                address="local",
+                num_cpus=max(MIN_LOGICAL_CPUS, cores()),
+                include_dashboard=False,
+                log_to_driver=verbose,
+                logging_level=level,
+            )
+    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        where = os.environ.get("RAY_ADDRESS", "on this machine")
+        reason = " ".join(str(error).split())[:300]
+        raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(level)
+
+
+def _cluster() -> Cluster:
+    resources = ray.cluster_resources()
+    return Cluster(resources.get("CPU", 0.0), resources.get("GPU", 0.0), resources.get("memory", 0.0))

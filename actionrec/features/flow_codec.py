@@ -1,0 +1,106 @@
+"""Flow in a tenth of its size: each pair as one grey JPEG, x plane over y plane, 8 bits between -bound and +bound.
+
+A displacement d is stored as the level 128 + 127 d / bound, so 0 is a level of its own and a still clip decodes to
+exactly 0. The bound is the clip's own largest displacement unless that passes the configured one: quiet clips keep
+finer steps, and what is faster is clipped. benchmarks/flow.py prints bytes and error for a folder of clips.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from actionrec.errors import InputError, Reason, VideoError
+
+CODEC = "jpeg-gray-xy-1"  # stored beside the flow; a new layout takes a new name
+MIN_BOUND_PX = 1e-3
+ZERO_LEVEL, LEVELS = 128, 127
+
+
+@dataclass(frozen=True)
+class EncodedFlow:
+    """P pairs as JPEG files, with what `decode` needs to read them."""
+
+    frames: list[bytes]
+    bound_px: float  # a float32's value, so that it survives a float32 column
+    height: int
+    width: int
+
+
+def encode(
+    flow_px: NDArray[np.floating], *, bound_px: float, quality: int, stored_width: int, stored_height: int
+) -> EncodedFlow:
+    """Store a whole clip's flow [P, H, W, 2], float32 or float16, at stored_width x stored_height.
+
+    The bound needs the whole clip. A caller short of memory gathers `resize`d batches in one float16 array, whose
+    rounding (3 % of a level at most) disappears in the 8 bits stored here.
+
+    Raises VideoError(NON_FINITE) where the flow holds NaN or infinity.
+    """
+    stored = resize(flow_px, stored_width, stored_height)
+    largest_px = float(max(stored.max(), -stored.min())) if stored.size else 0.0
+    if not math.isfinite(largest_px):
+        raise VideoError(Reason.NON_FINITE, "the flow holds NaN or infinity")
+    bound_px = float(np.float32(min(bound_px, max(largest_px, MIN_BOUND_PX))))
+    frames = [_encode_pair(pair, bound_px, quality) for pair in stored]
+    return EncodedFlow(frames, bound_px, stored_height, stored_width)
+
+
+def decode(frames: Sequence[bytes], bound_px: float, height: int, width: int) -> NDArray[np.float32]:
+    """The flow that was stored, float32 [P, height, width, 2] in pixels of the clip, within +-bound_px.
+
+    Raises InputError for a bound or a size that no encoder wrote, and for bytes that are not a JPEG of that size; its
+    header is read before anything is allocated for it.
+    """
+    if not (math.isfinite(bound_px) and bound_px > 0 and height > 0 and width > 0):
+        raise InputError(f"Stored flow has bound {bound_px} px and size {width}x{height}; extract it again.")
+    flow_px = np.empty((len(frames), height, width, 2), np.float32)
+    for out, data in zip(flow_px, frames, strict=True):
+        planes = _decode_pair(data, height, width).astype(np.float32) - ZERO_LEVEL
+        np.clip(planes * np.float32(bound_px / LEVELS), -bound_px, bound_px, out=planes)
+        out[..., 0], out[..., 1] = planes[:height], planes[height:]
+    return flow_px
+
+
+def resize(flow_px: NDArray[np.floating], width: int, height: int) -> NDArray[np.floating]:
+    """Flow [P, H, W, 2] averaged by area to [P, height, width, 2]; displacements stay in pixels of the clip."""
+    if flow_px.shape[1:3] == (height, width):
+        return flow_px
+    resized = np.empty((len(flow_px), height, width, 2), np.float32)
+    for pair, out in zip(flow_px, resized, strict=True):
+        out[:] = cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA)
+    return resized
+
+
+def _encode_pair(pair_px: NDArray[np.floating], bound_px: float, quality: int) -> bytes:
+    scaled = np.rint(np.clip(pair_px.astype(np.float32), -bound_px, bound_px) * (LEVELS / bound_px))
+    levels = (scaled + ZERO_LEVEL).astype(np.uint8)
+    planes = np.concatenate((levels[..., 0], levels[..., 1]))
+    _, data = cv2.imencode(".jpg", planes, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _decode_pair(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    size = _jpeg_size(data)
+    if size != (2 * height, width):
+        found = f"{size[1]}x{size[0]}" if size else "no JPEG"
+        raise InputError(f"Stored flow should be a JPEG of {width}x{2 * height} but is {found}; extract it again.")
+    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    if planes is None or planes.shape != (2 * height, width):
+        raise InputError(f"Stored flow of {width}x{height} is a damaged JPEG; extract it again.")
+    return planes.astype(np.uint8, copy=False)
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """(height, width) from a JPEG's start-of-frame segment, or None where there is none."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    at = 2
+    while at + 9 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] in (0xC0, 0xC1, 0xC2):  # baseline, extended, progressive
+            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+        at += 2 + int.from_bytes(data[at + 2 : at + 4])
+    return None

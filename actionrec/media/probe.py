@@ -1,0 +1,171 @@
+"""Bytes -> what a file's header says, read without letting the file make us open another one.
+
+A container is opened from memory only, by a short list of formats, with a callback that refuses every further opening.
+"""
+
+from __future__ import annotations  # av.Packet is generic in its stubs only
+
+import io
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO, NoReturn
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from actionrec.config import Clip, Limits
+from actionrec.errors import Reason, VideoError
+
+# Every container here keeps its pictures inside itself. Playlists (concat, hls, dash), sdp and image sequences do not.
+FORMATS = "avi,mov,mp4,matroska,webm,mpeg,mpegts,flv,asf,ogg,gif"
+PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"<SmoothStreamingMedia", b"v=0", b"[playlist]", b"<asx")
+MAGIC = (  # (offset, bytes): such a file is one of FORMATS even where its header is damaged
+    (0, b"RIFF"),
+    (4, b"ftyp"),
+    (4, b"moov"),
+    (4, b"mdat"),
+    (0, b"\x1a\x45\xdf\xa3"),  # matroska
+    (0, b"\x00\x00\x01\xba"),  # mpeg
+    (0, b"FLV"),
+    (0, b"\x30\x26\xb2\x75"),  # asf
+    (0, b"OggS"),
+    (0, b"GIF8"),
+)
+HEAD_BYTES = 4096
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A file's promises. None of them is trusted further than check_limits: decoding checks what it gets."""
+
+    container: str  # FFmpeg's name
+    codec: str
+    width: int  # as coded, before any rotation; 0: unknown
+    height: int
+    rate: Fraction | None  # mean frames per second
+    time_base: Fraction
+    frames_declared: int  # 0: the container does not count
+    duration_s: float | None
+    has_audio: bool
+    size_bytes: int
+
+
+def probe(data: bytes) -> Probe:
+    """Read the header. Raises VideoError: empty, format_refused, not_video, truncated, corrupt, no_frames, memory."""
+    file = io.BytesIO(data)
+    with open_container(file) as container:
+        return describe(container, len(data))
+
+
+def check_limits(probe: Probe, clip: Clip, limits: Limits) -> None:
+    """Refuse a file for what its header promises. Raises VideoError(TOO_LARGE)."""
+    frames = frames_in_clip(probe, clip)
+    assumed = frames or _frames_at_rate(probe, clip, limits)
+    for name, value, limit in (
+        ("file_gib", probe.size_bytes / GIB, limits.file_gib),
+        ("frame_megapixels", probe.width * probe.height / 1e6, limits.frame_megapixels),
+        ("frames", frames, limits.frames),
+        ("raw_gib", probe.width * probe.height * 3 * assumed / GIB, limits.raw_gib),
+    ):
+        if value > limit:
+            raise VideoError(Reason.TOO_LARGE, f"the header promises {value:.6g}, over limits.{name} = {limit:.6g}")
+
+
+def frames_in_clip(probe: Probe, clip: Clip) -> int:
+    """Frames that the container counts within the first clip.max_s, at its mean rate; 0 where it does not count."""
+    if not probe.duration_s or probe.duration_s <= clip.max_s:
+        return probe.frames_declared
+    return math.ceil(probe.frames_declared * clip.max_s / probe.duration_s)
+
+
+def _frames_at_rate(probe: Probe, clip: Clip, limits: Limits) -> int:
+    """A guess where nothing is counted. Headers name absurd rates, hence the cap: decoding stops at it anyway."""
+    seconds = min(probe.duration_s or clip.max_s, clip.max_s)
+    return min(math.ceil(seconds * (probe.rate or 0)), limits.frames)
+
+
+def open_container(file: BinaryIO) -> InputContainer:
+    """Open a whole file held in memory. Raises VideoError as `probe` does."""
+    head = file.read(HEAD_BYTES)
+    if not head:
+        raise VideoError(Reason.EMPTY, "the file has zero bytes")
+    if any(mark in head for mark in PLAYLISTS[2:4]) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
+        raise VideoError(Reason.FORMAT_REFUSED, "the file is a playlist, which can open other files")
+    file.seek(0)
+    try:
+        return av.open(
+            file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace", io_open=_refuse_other_files
+        )
+    except MemoryError as error:
+        raise VideoError(Reason.MEMORY, "the header alone needs more than limits.decode_memory_gib") from error
+    except av.error.FFmpegError as error:
+        raise _unopened(file, head, error) from error
+
+
+def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    raise VideoError(Reason.FORMAT_REFUSED, f"the file tries to open another one: {url[:200]!r}")
+
+
+def _unopened(file: BinaryIO, head: bytes, error: av.error.FFmpegError) -> VideoError:
+    if not any(head.startswith(magic, offset) for offset, magic in MAGIC):
+        return VideoError(Reason.NOT_VIDEO, f"no accepted container begins like this (accepted: {FORMATS})")
+    if head[4:8] in (b"ftyp", b"mdat", b"moov") and _lacks_index(file):
+        return VideoError(Reason.TRUNCATED, "the file ends before its index (moov) does")
+    return VideoError(Reason.CORRUPT, f"the header cannot be read: {error.strerror}")
+
+
+def _lacks_index(file: BinaryIO) -> bool:
+    """Whether an ISO file's chain of boxes ends before a whole `moov`, as when a copy or a recording broke off."""
+    end = file.seek(0, io.SEEK_END)
+    at = 0
+    while at + 16 <= end:
+        file.seek(at)
+        length, kind, long_length = struct.unpack(">I4sQ", file.read(16))
+        length = long_length if length == 1 else length
+        if kind == b"moov":
+            return bool(at + length > end)
+        if length < 8:  # 0: to the end of the file
+            return True
+        at += length
+    return True
+
+
+def video_stream(container: InputContainer) -> VideoStream:
+    """The first moving picture (not a cover image). Raises VideoError: no_frames, not_video."""
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise VideoError(Reason.NOT_VIDEO, "there is no decoder for its video codec")
+            return stream
+    raise VideoError(Reason.NO_FRAMES, f"the {container.format.name} file has no video track")
+
+
+def describe(container: InputContainer, size_bytes: int) -> Probe:
+    """The header of an open container. Raises VideoError: no_frames, not_video."""
+    stream = video_stream(container)
+    if stream.time_base is None:
+        raise VideoError(Reason.CORRUPT, "the video track has no time base")
+    return Probe(
+        container=container.format.name,
+        codec=stream.codec_context.name,
+        width=stream.codec_context.width,
+        height=stream.codec_context.height,
+        rate=stream.average_rate or stream.base_rate or None,
+        time_base=stream.time_base,
+        frames_declared=stream.frames,
+        duration_s=_duration_s(container, stream),
+        has_audio=bool(container.streams.audio),
+        size_bytes=size_bytes,
+    )
+
+
+def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / av.time_base if container.duration else None

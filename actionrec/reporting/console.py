@@ -1,0 +1,83 @@
+"""What a person sees while work runs: one progress display, a summary of one screen, errors of one sentence."""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+LINE_EVERY_S = 10.0  # where there is no terminal to redraw
+SHOWN_FAILURES = 8
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(highlight=False, soft_wrap=True, stderr=True)
+
+
+class Display:
+    """One bar with counts, rate and time left; on a terminal redrawn, elsewhere a line every ten seconds."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._started = self._last_line = time.monotonic()
+        self._first: int | None = None
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+            console=err,
+            disable=not err.is_terminal,
+            transient=True,
+        )
+        self._task = self._bar.add_task("starting", total=None, note="")
+
+    def __enter__(self) -> "Display":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def stage(self, text: str) -> None:
+        self._bar.update(self._task, description=escape(text))
+
+    def update(self, done: int, total: int, failed: int = 0) -> None:
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._started = done, now
+        rate = (done - self._first) / max(now - self._started, 1e-9)
+        note = f"{rate:.2f} {self._unit}/s" + (f", {failed} failed" if failed else "")
+        self._bar.update(self._task, completed=done, total=total, note=note)
+        if not err.is_terminal and now - self._last_line >= LINE_EVERY_S:
+            self._last_line = now
+            left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 else ""
+            err.print(f"{done} of {total} {self._unit}, {note}{left}", markup=False)
+
+
+def summary(title: str, facts: Mapping[str, object], failures: Mapping[str, tuple[str, str]]) -> None:
+    """A heading, a few facts, and the failures by reason with the first of them named."""
+    out.print(f"\n[bold]{escape(title)}[/bold]")
+    width = max(map(len, facts), default=0)
+    for name, value in facts.items():
+        out.print(f"  {name:<{width}}  {escape(str(value))}")
+    for reason, count in Counter(reason for reason, _ in failures.values()).most_common():
+        out.print(f"  [red]{count} failed: {reason}[/red]")
+    for video_id, (reason, detail) in list(failures.items())[:SHOWN_FAILURES]:
+        out.print(f"    {video_id}: {reason}: {detail}", markup=False)
+    if len(failures) > SHOWN_FAILURES:
+        out.print(f"    ... and {len(failures) - SHOWN_FAILURES} more in the status table")
+
+
+def warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        err.print(f"[yellow]warning:[/yellow] {escape(sentence)}")
+
+
+def fail(sentence: str) -> None:
+    err.print(f"[bold red]error:[/bold red] {escape(sentence)}")
+    sys.stderr.flush()

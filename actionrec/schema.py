@@ -1,0 +1,121 @@
+"""The Arrow schema of every table under a root, and the one way a table becomes Parquet bytes and back."""
+
+import io
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from actionrec.errors import ActionrecError
+
+SPLITS = ("train", "val", "test")
+STREAMS = ("spatial", "flow", "audio", "motion")
+
+CATALOG = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),  # NFC path relative to the source
+        pa.field("path", pa.string(), nullable=False),  # what to open
+        ("label", pa.string()),
+        ("class_index", pa.int32()),
+        pa.field("group", pa.string(), nullable=False),
+        ("split", pa.string()),
+        ("bytes", pa.int64()),  # null: the file was not there when it was catalogued
+    ]
+)
+
+# Which videos make which part. Parts are planned once: a part's number is its key for ever.
+PLAN = pa.schema([pa.field("part", pa.int32(), nullable=False), pa.field("video_id", pa.string(), nullable=False)])
+
+STATUS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("stream", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),  # ok | no_audio | failed
+        ("reason", pa.string()),  # errors.Reason, where failed
+        ("detail", pa.string()),
+        ("frames_declared", pa.int32()),  # 0: the container does not say
+        ("frames_decoded", pa.int32()),
+        ("read_s", pa.float32()),  # seconds this video took in each phase; decode_s runs beside the others
+        ("decode_s", pa.float32()),
+        ("compute_s", pa.float32()),  # this stream's own network or algorithm
+        ("sha256", pa.string()),  # of the bytes that were read
+    ]
+)
+
+FLOW = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        ("time_s", pa.list_(pa.float32())),  # [P] of each pair's second frame
+        ("motion_px", pa.list_(pa.float32())),  # [P] mean displacement
+        ("flow", pa.list_(pa.binary())),  # [P] encoded pairs, see features/flow_codec.py
+        ("bound_px", pa.float32()),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("codec", pa.string()),
+    ]
+)
+
+
+def embedding(stream: str, width: int) -> pa.Schema:
+    """The schema of a stream's sequence of embeddings, each `width` numbers (E)."""
+    fields = [
+        pa.field("video_id", pa.string(), nullable=False),
+        pa.field("frame_index", pa.list_(pa.int32())),  # [L]
+        pa.field("time_s", pa.list_(pa.float32())),  # [L]
+        pa.field("embedding", pa.list_(pa.list_(pa.float32(), width))),  # [L, E]
+    ]
+    return pa.schema([f for f in fields if stream != "audio" or f.name != "frame_index"])
+
+
+def embedding_column(sequences: list[np.ndarray], width: int) -> pa.Array:
+    """Sequences of float32 [L_i, width] as one Arrow column, without a Python list of every number."""
+    offsets = np.cumsum([0, *(len(s) for s in sequences)], dtype=np.int32)
+    flat = np.concatenate([np.zeros((0, width), np.float32), *sequences]).astype(np.float32, copy=False)
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), width)
+    return pa.ListArray.from_arrays(pa.array(offsets), vectors)
+
+
+def to_parquet(table: pa.Table, fingerprint: str) -> bytes:
+    """The whole file in memory, so that it can be stored whole or not at all. NaN and infinity are refused."""
+    _refuse_non_finite(table)
+    sink = io.BytesIO()
+    metadata = {**(table.schema.metadata or {}), b"actionrec.fingerprint": fingerprint.encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+    return sink.getvalue()
+
+
+def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
+    """The columns of `schema`, read from the file `name`. A file of another shape is refused, never guessed at."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(data))
+        found = file.schema_arrow
+        for field in schema:
+            if found.field(field.name).type != field.type:
+                raise TypeError(f"column {field.name} is {found.field(field.name).type}, not {field.type}")
+        return file.read(columns=schema.names)
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        raise ActionrecError(
+            f"{name}: not a table that this version reads ({_one_line(error)}); make it again"
+        ) from None
+
+
+def fingerprint_of(data: bytes) -> str | None:
+    """The fingerprint stored in a Parquet file's metadata, if it has one."""
+    metadata: Mapping[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    found = metadata.get(b"actionrec.fingerprint")
+    return found.decode() if found else None
+
+
+def _refuse_non_finite(table: pa.Table) -> None:
+    for name in table.column_names:
+        values = table[name].combine_chunks()
+        while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):
+            values = values.flatten()
+        if pa.types.is_floating(values.type) and not pc.all(pc.is_finite(values.drop_null()), min_count=0).as_py():
+            raise ValueError(f"column {name} holds NaN or infinity")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,121 @@
+"""A prefix of a bucket as a store, through fsspec: S3 and what speaks like it, Google Cloud Storage, Azure."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from actionrec.config import Storage
+from actionrec.errors import ActionrecError, InputError
+
+T = TypeVar("T")
+
+
+class ObjectStore:
+    """A prefix of a bucket. Reads are one GET each, so that the store's checksum covers the whole object."""
+
+    def __init__(self, url: str, storage: Storage) -> None:
+        self.url = url.rstrip("/")
+        self._scheme, _, self._root = self.url.partition("://")
+        self._fs = _filesystem(self._scheme, storage)
+
+    def read(self, key: str) -> bytes:
+        extra = {"max_concurrency": 1} if self._scheme == "s3" else {}
+        try:
+            return bytes(self._call(key, lambda path: self._fs.cat_file(path, **extra)))
+        except PermissionError:
+            self.sizes("actionrec-probe/")  # is it this object, or have the credentials gone? the latter raises
+            raise
+
+    def put(self, key: str, data: bytes) -> None:
+        with self._refused(key):
+            self._call(key, lambda path: self._fs.pipe_file(path, data, **self._one_put()))
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        with self._refused(key):
+            try:
+                self._call(key, lambda path: self._fs.pipe_file(path, data, mode="create", **self._one_put()))
+            except FileExistsError:
+                return self._lost_answer(key, data)
+        return True
+
+    def exists(self, key: str) -> bool:
+        with self._refused(key):
+            return bool(self._call(key, self._fs.exists))
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        def find(path: str) -> dict[str, Any]:
+            found: dict[str, Any] = self._fs.find(path, detail=True)
+            return found
+
+        with self._refused(prefix):
+            try:
+                found = self._call(prefix, find)
+            except FileNotFoundError:
+                bucket = self._root.split("/")[0]
+                raise InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL") from None
+        start = len(self._root.strip("/")) + 1
+        return {name.lstrip("/")[start:]: int(info["size"] or 0) for name, info in found.items()}
+
+    def delete(self, prefix: str) -> None:
+        keys = list(self.sizes(prefix)) if prefix.endswith("/") else [prefix] if self.exists(prefix) else []
+        for key in keys:
+            self._call(key, self._fs.rm_file)
+
+    def _lost_answer(self, key: str, data: bytes) -> bool:
+        """True if the object there is ours: a retried PUT whose first answer was lost finds its own object."""
+        return self.read(key) == data
+
+    def _one_put(self) -> dict[str, Any]:
+        return {"chunksize": 4 * 2**30} if self._scheme == "s3" else {}
+
+    def _call(self, key: str, action: Callable[[str], T]) -> T:
+        """`action` on the full path, with the library's many kinds of failure told apart into three."""
+        try:
+            return action(f"{self._root}/{key}" if key else self._root)
+        except (FileNotFoundError, FileExistsError, PermissionError, ActionrecError):
+            raise
+        except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
+            if _precondition_failed(error):
+                raise FileExistsError(key) from None
+            raise ActionrecError(
+                f"{self.url}/{key}: the store does not answer as it should ({_reason(error)})"
+            ) from None
+
+    @contextlib.contextmanager
+    def _refused(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except PermissionError as error:
+            raise InputError(
+                f"{self.url}/{key}: access is refused ({_reason(error)}); check the credentials in the environment"
+            ) from None
+
+
+def _filesystem(scheme: str, storage: Storage) -> Any:
+    import fsspec
+
+    if scheme != "s3":
+        return fsspec.filesystem(scheme, skip_instance_cache=scheme != "memory")
+    return fsspec.filesystem(
+        "s3",
+        endpoint_url=storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"),
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        default_fill_cache=False,
+        config_kwargs={
+            "connect_timeout": 5,
+            "read_timeout": 60,
+            "retries": {"max_attempts": 4, "mode": "standard"},  # backs off with jitter on 5xx and resets
+        },
+    )
+
+
+def _precondition_failed(error: BaseException) -> bool:
+    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
+    return response.get("Error", {}).get("Code") in ("PreconditionFailed", "412", "ConditionalRequestConflict")
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,0 +1,105 @@
+"""Parts: the fixed lists of videos that extraction commits as a whole, and what has been committed.
+
+A part is planned once and keeps its number for ever. A later run that finds new videos plans new parts; it never
+moves a video from one part to another. A part is trusted only when its commit mark, the status file, exists.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from actionrec import schema
+from actionrec.errors import ActionrecError
+from actionrec.storage import layout
+from actionrec.storage.store import Store
+
+READERS = 16  # status files read at once: they are small, so latency is all that counts
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """The catalog held against the status table."""
+
+    ok: int = 0  # videos with no failed stream
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)  # video_id -> (reason, detail)
+    no_audio: int = 0
+    missing: tuple[str, ...] = ()  # videos that no committed part accounts for
+    repeated: tuple[str, ...] = ()  # videos that stand more than once in a stream's status
+
+    @property
+    def videos(self) -> int:
+        return self.ok + len(self.failed) + len(self.missing)
+
+
+def planned(store: Store) -> dict[int, list[str]]:
+    """Part -> its videos, in order, over all generations of the plan."""
+    parts: dict[int, list[str]] = {}
+    for key in sorted(store.sizes(layout.PLANS)):
+        table = schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")
+        for part, video_id in zip(table["part"].to_pylist(), table["video_id"].to_pylist(), strict=True):
+            parts.setdefault(part, []).append(video_id)
+    return parts
+
+
+def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: str) -> dict[int, list[str]]:
+    """`planned`, after planning new parts for the videos that have none. Two drivers at once agree on one plan."""
+    while True:
+        parts = planned(store)
+        known = {video_id for ids in parts.values() for video_id in ids}
+        fresh = [video_id for video_id in video_ids if video_id not in known]
+        if not fresh:
+            return parts
+        first = max(parts, default=-1) + 1
+        numbers = [first + i // part_videos for i in range(len(fresh))]
+        table = pa.table({"part": pa.array(numbers, pa.int32()), "video_id": fresh}, schema=schema.PLAN)
+        generation = len(store.sizes(layout.PLANS))
+        store.put_new(layout.plan(generation), schema.to_parquet(table, fingerprint))
+        # Won or lost, what is stored now is the plan: read it again.
+
+
+def committed(store: Store) -> set[int]:
+    marks = (layout.part_of_mark(key) for key in store.sizes(layout.STATUS))
+    return {part for part in marks if part is not None}
+
+
+def statuses(store: Store, parts: Sequence[int]) -> pa.Table:
+    """The status rows of these committed parts [rows, schema.STATUS]."""
+
+    def read(part: int) -> pa.Table:
+        key = layout.commit_mark(part)
+        try:
+            return schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
+        except FileNotFoundError:
+            raise ActionrecError(f"{store.url}/{key}: it was listed a moment ago and is gone; run again") from None
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return pa.concat_tables([schema.STATUS.empty_table(), *pool.map(read, parts)])
+
+
+def reconcile(store: Store, video_ids: Sequence[str]) -> Reconciled:
+    """Hold the catalog's ids against the status table: every id once per stream, as ok, no_audio or failed."""
+    table = statuses(store, sorted(committed(store)))
+    wanted = set(video_ids)
+    seen: dict[str, int] = {}
+    failed: dict[str, tuple[str, str]] = {}
+    no_audio = 0
+    columns = (table[name].to_pylist() for name in ("video_id", "stream", "status", "reason", "detail"))
+    bits = {stream: 1 << i for i, stream in enumerate(layout.EXTRACT_STREAMS)}
+    repeated: set[str] = set()
+    for video_id, stream, status, reason, detail in zip(*columns, strict=True):
+        if video_id not in wanted:
+            continue
+        before = seen.get(video_id, 0)
+        if before & bits[stream]:
+            repeated.add(video_id)
+        seen[video_id] = before | bits[stream]
+        if status == "failed":
+            failed.setdefault(video_id, (reason, detail))
+        no_audio += status == "no_audio"
+    everything = sum(bits.values())
+    missing = tuple(video_id for video_id in video_ids if seen.get(video_id) != everything)
+    for video_id in missing:
+        failed.pop(video_id, None)
+    return Reconciled(len(wanted) - len(failed) - len(missing), failed, no_audio, missing, tuple(sorted(repeated)))

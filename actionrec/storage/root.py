@@ -1,0 +1,143 @@
+"""The state of a root: its stored configuration, which stages have begun, and what each stage was made with."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from actionrec import config as configuration
+from actionrec import schema
+from actionrec.config import Config
+from actionrec.errors import ActionrecError, InputError
+from actionrec.storage import layout
+from actionrec.storage.store import Store, open_store
+
+FORMAT = 1  # raised when the meaning of a stored value changes, so that old roots are refused rather than mixed
+
+# In the order of work: the key whose presence says that a stage has begun, and what deleting the stage deletes.
+STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "catalog": (layout.CATALOG, (layout.CATALOG,)),
+    "extract": (layout.EXTRACT_STAGE, (layout.STATUS, "features/", "weights/")),
+}
+
+
+@dataclass(frozen=True)
+class Root:
+    """A root and the configuration that this run is to use on it."""
+
+    store: Store
+    config: Config
+    stored: Config | None  # what the root's config.yaml says; None in a new root
+
+    def begun(self, stage: str) -> bool:
+        return self.store.exists(STAGES[stage][0])
+
+    def save_config(self) -> None:
+        """Store this run's configuration, unless the root holds it already."""
+        if self.config != self.stored:
+            self.store.put(layout.CONFIG, configuration.dump(self.config).encode())
+
+    def catalog(self) -> pa.Table:
+        """The catalog [N rows, schema.CATALOG]. InputError where there is none."""
+        try:
+            data = self.store.read(layout.CATALOG)
+        except FileNotFoundError:
+            raise InputError(
+                f"{self.store.url}: there is no catalog here; run `actionrec catalog SRC --root {self.store.url}` first"
+            ) from None
+        return schema.from_parquet(data, schema.CATALOG, f"{self.store.url}/{layout.CATALOG}")
+
+
+def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | None = None) -> Root:
+    """The root at `url` with the defaults, then its config.yaml, then `layers` laid over them.
+
+    Where that would change a stage that has begun, raises InputError naming the keys, unless the stage is replaced.
+    """
+    store = open_store(url, configuration.load(layers).storage)
+    stored_layers = _stored_layers(store)
+    stored = configuration.load(stored_layers) if stored_layers else None
+    root = Root(store, configuration.load([*stored_layers, *layers]), stored)
+    if replace is not None:
+        delete_stage(store, replace)
+    refuse_changes(root)
+    return root
+
+
+def delete_stage(store: Store, stage: str) -> None:
+    """Delete `stage` and every stage after it, commit marks first, so that nothing half-deleted is trusted."""
+    if stage not in STAGES:
+        raise InputError(f"--replace {stage}: there is no such stage; there are {', '.join(STAGES)}")
+    names = list(STAGES)
+    for name in reversed(names[names.index(stage) :]):
+        for prefix in STAGES[name][1]:
+            store.delete(prefix)
+
+
+def refuse_changes(root: Root) -> None:
+    """InputError naming the keys in which this run's configuration differs from what a begun stage was made with."""
+    if root.stored is None:
+        return
+    for stage in STAGES:
+        old, new = settings(stage, root.stored), settings(stage, root.config)
+        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        if keys and root.begun(stage):
+            changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
+            raise InputError(
+                f"{root.store.url}: the stage {stage} was made with other settings: {changes}; "
+                f"use another --root, or --replace {stage} to delete it and all that follows"
+            )
+
+
+def settings(stage: str, config: Config) -> dict[str, Any]:
+    """Dotted key -> value of exactly the knobs that can change what `stage` writes for a video that does not fail."""
+    flat = configuration.flatten(config)
+    if stage == "catalog":
+        irrelevant = {"data.split"} if config.data.dataset != "ucf101" else set()
+        sections: tuple[str, ...] = ("data.", "seed")
+    else:
+        irrelevant = {"clip.allow_partial"}  # like limits.*, it only decides which videos fail
+        if config.flow.model == "dis":
+            irrelevant |= {"flow.weights", "flow.checkpoint"}
+        if "random" not in (config.frame.weights, config.audio.weights, flat["flow.weights"]):
+            irrelevant |= {"seed"}
+        sections = ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed")
+    return {key: value for key, value in flat.items() if key.startswith(sections) and key not in irrelevant}
+
+
+def fingerprint(stage: str, config: Config, weights: Mapping[str, str]) -> str:
+    """A hash of everything that decides the stage's values: its settings and the sha256 of each network's weights."""
+    parts = {"format": FORMAT, "settings": settings(stage, config), "weights": dict(weights)}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def begin_extract(root: Root, weights: Mapping[str, str]) -> str:
+    """Mark the extract stage as begun and return its fingerprint; refuse to mix with another one's results."""
+    mine = fingerprint("extract", root.config, weights)
+    record = {"fingerprint": mine, "weights": dict(weights), "settings": settings("extract", root.config)}
+    if root.store.put_new(layout.EXTRACT_STAGE, json.dumps(record, indent=1).encode()):
+        return mine
+    try:
+        theirs = json.loads(root.store.read(layout.EXTRACT_STAGE))
+        found = theirs["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        raise ActionrecError(f"{root.store.url}/{layout.EXTRACT_STAGE}: damaged; use --replace extract") from None
+    if found != mine:
+        names = [name for name in weights if weights[name] != theirs.get("weights", {}).get(name)]
+        raise InputError(
+            f"{root.store.url}: its features were made with other weights ({', '.join(names) or 'or settings'}); "
+            "use another --root, or --replace extract"
+        )
+    return mine
+
+
+def _stored_layers(store: Store) -> list[dict[str, Any]]:
+    try:
+        text = store.read(layout.CONFIG).decode()
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError:
+        raise InputError(f"{store.url}/{layout.CONFIG}: not text; restore it or use another --root") from None
+    return [configuration.parse_layer(text, f"{store.url}/{layout.CONFIG}")]

@@ -1,0 +1,80 @@
+"""Where videos come from: lists a source, builds its catalog, and keeps a root's catalog up with it."""
+
+import os
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from actionrec import schema
+from actionrec.catalog.source import SourceFile
+from actionrec.catalog.table import Catalog, build
+from actionrec.config import Config, Data
+from actionrec.errors import InputError
+from actionrec.storage import layout
+from actionrec.storage.root import Root, fingerprint
+from actionrec.storage.store import open_store
+
+
+@dataclass(frozen=True)
+class Catalogued:
+    """What `catalog` found: the root's table now, how many of its videos are new to the root, and warnings."""
+
+    table: pa.Table
+    new: int
+    warnings: list[str]
+
+
+def absolute(source: str) -> str:
+    """A local path made absolute; a URL as it is."""
+    return source.rstrip("/") if "://" in source else os.path.abspath(os.path.expanduser(source))
+
+
+def source_folder(data: Data) -> str:
+    """The folder or prefix that holds the videos: a CSV's own folder, else the source itself."""
+    if data.source is None:
+        raise InputError("data.source: no source is given; name the folder, CSV or bucket that holds the videos")
+    return data.source.rpartition("/")[0] if data.dataset == "csv" else data.source
+
+
+def catalog(root: Root) -> Catalogued:
+    """Catalog `data.source` into the root. A catalog that is up to date is not written again.
+
+    New videos are added. Videos that are gone or have another size would leave features of files that no longer exist:
+    InputError, unless the stage is replaced.
+    """
+    found = _read_source(root.config)
+    old = root.catalog() if root.begun("catalog") else schema.CATALOG.empty_table()
+    _refuse_lost(root, old, found.table)
+    if not found.table.equals(old):
+        mark = fingerprint("catalog", root.config, {})
+        root.store.put(layout.CATALOG, schema.to_parquet(found.table, mark))
+    root.save_config()
+    return Catalogued(found.table, found.table.num_rows - old.num_rows, found.warnings)
+
+
+def _read_source(config: Config) -> Catalog:
+    folder = source_folder(config.data).rstrip("/") + "/"
+    source = str(config.data.source)
+    store = open_store(folder, config.storage)
+    listing = [SourceFile(key, size) for key, size in store.sizes().items()]
+    if not listing:
+        raise InputError(f"{source}: there is nothing there; name a folder, CSV or bucket that holds videos")
+
+    def read(path: str) -> bytes:
+        try:
+            return store.read(path.removeprefix(folder))
+        except (FileNotFoundError, PermissionError):
+            raise InputError(f"{path}: the file is not there or may not be read") from None
+
+    return build(listing, read, source, config.data, config.seed)
+
+
+def _refuse_lost(root: Root, old: pa.Table, new: pa.Table) -> None:
+    sizes = dict(zip(new["video_id"].to_pylist(), new["bytes"].to_pylist(), strict=True))
+    before = zip(old["video_id"].to_pylist(), old["bytes"].to_pylist(), strict=True)
+    lost = [video_id for video_id, size in before if size is not None and sizes.get(video_id) != size]
+    if lost:
+        raise InputError(
+            f"{root.store.url}: {len(lost):,} catalogued videos are gone or have changed, the first is {lost[0]!r}; "
+            "use another --root, or --replace catalog to delete the catalog and all that follows"
+        )

@@ -1,0 +1,60 @@
+"""Bytes under one URL: a local folder, or a prefix of an object store through fsspec.
+
+A write is whole or absent: bytes are made in memory first, then put under their final key in one step. Readers of a
+key therefore never see half a file, whatever was killed. Both stores have the same methods; a *key* is a path
+relative to the store's URL, in posix form, and is never interpreted as anything else.
+"""
+
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from actionrec.config import Storage
+from actionrec.errors import InputError
+from actionrec.storage.local_store import LocalStore
+from actionrec.storage.object_store import ObjectStore
+
+SCHEMES = ("s3", "gs", "gcs", "abfs", "memory")
+
+
+class Store(Protocol):
+    """What both stores do. Every method may raise ActionrecError when the store cannot be reached."""
+
+    url: str
+
+    def read(self, key: str) -> bytes:
+        """The whole object. FileNotFoundError, or PermissionError where this one object may not be read."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Store the object, replacing what was there."""
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        """Store the object only if the key is free; False if somebody else's object is there already."""
+
+    def exists(self, key: str) -> bool: ...
+
+    def sizes(self, prefix: str = "") -> dict[str, int]:
+        """Key -> bytes of everything whose key begins with `prefix`, which ends in "/" or is empty."""
+
+    def delete(self, prefix: str) -> None:
+        """Remove the key `prefix`, or all keys under it where it ends in "/"."""
+
+
+def open_store(url: str, storage: Storage) -> Store:
+    """The store at `url`: a local path, or scheme://bucket/prefix. Credentials come from the environment only."""
+    if "://" not in url:
+        return LocalStore(url)
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        return LocalStore(parts.path)
+    if parts.scheme not in SCHEMES:
+        raise InputError(f"{_shown(url)}: storage of the kind {parts.scheme}:// is not supported; use a path or s3://")
+    if "@" in parts.netloc or parts.query:
+        raise InputError(f"{_shown(url)}: a URL must not hold credentials; put them into the environment")
+    return ObjectStore(url, storage)
+
+
+def _shown(url: str) -> str:
+    """`url` without anything before an @ in it, and without its query: those can be secrets."""
+    scheme, _, rest = url.partition("://")
+    netloc, slash, path = rest.partition("/")
+    return f"{scheme}://{netloc.rpartition('@')[2]}{slash}{path.partition('?')[0]}"

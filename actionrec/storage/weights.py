@@ -1,0 +1,133 @@
+"""The networks' weights of one run, under the run's own root, where every worker reads the same bytes.
+
+The driver calls `prepare` once: what ROOT/weights lacks is made there, from the publishers' files or from a seed, as
+safetensors, and its sha256 is recorded in a .json beside it, written last. Workers call `load`, which reads the bytes
+through the store, holds them to that sha256 and fills a network with them, name by name. Nothing under the root is
+ever unpickled.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from actionrec.config import Config
+from actionrec.errors import InputError
+from actionrec.storage.pretrained import State, state
+from actionrec.storage.recipes import PCA, Kind, Recipe, Tensors, fill, recipes
+from actionrec.storage.store import Store
+
+
+@dataclass(frozen=True)
+class WeightsRef:
+    """Where a stream's weights lie and what they must be. The sha256 belongs into fingerprints."""
+
+    name: str
+    key: str  # under the root
+    sha256: str
+    kind: Kind
+    description: str  # for tables and reports
+
+
+@dataclass(frozen=True)
+class Availability:
+    """A published file that the config needs, and whether it can be had (for `actionrec doctor`)."""
+
+    stream: str
+    file_name: str
+    state: State
+
+
+def prepare(config: Config, store: Store) -> dict[str, WeightsRef]:
+    """Make sure that the root holds the weights of "frame", "flow" (not for `dis`) and "audio", and say where.
+
+    What is there already is not made again. Raises InputError: a network or checkpoint that does not exist, weights
+    that cannot be downloaded or are not what was published, or settings that contradict each other.
+    """
+    return {stream: _stored(recipe, store) for stream, recipe in recipes(config).items()}
+
+
+def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
+    """Fill the network with the weights `ref` names; every tensor must be there, and none too many.
+
+    Returns the tensors that belong to no layer: see `pca_of`. Raises InputError where the bytes are not those recorded;
+    the file is then removed, so that the next run makes it anew.
+    """
+    try:
+        tensors = safetensors.torch.load(_verified_bytes(ref, store))
+    except SafetensorError as error:
+        raise InputError(f"{store.url}/{ref.key}: not a file of tensors ({error}); use --replace extract") from None
+    beside = {name: tensors.pop(name) for name in PCA if name in tensors}
+    fill(network, tensors, ref.key)
+    return beside
+
+
+def pca_of(beside: Tensors) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """VGGish's PCA (eigenvectors, means) out of what `load` returned, or None where it is off."""
+    return (beside[PCA[0]], beside[PCA[1]]) if beside else None
+
+
+def survey(config: Config) -> list[Availability]:
+    """The published files that the config needs, none for random weights. Downloads nothing; takes seconds."""
+    return [
+        Availability(stream, source.file_name, state(source))
+        for stream, recipe in recipes(config).items()
+        for source in recipe.sources()
+    ]
+
+
+def _stored(recipe: Recipe, store: Store) -> WeightsRef:
+    key = recipe.key
+    recorded = _recorded(key, store)
+    if recorded and store.exists(key):
+        return recorded
+    data = safetensors.torch.save(_independent(recipe.make()))
+    if recorded and recorded.sha256 != _sha256(data):
+        raise InputError(f"{store.url}/{key}: lost, and made anew it is not what was recorded; use --replace extract")
+    if not store.put_new(key, data):  # another driver was first, or one was killed before it wrote the record
+        if recipe.kind == "random":
+            data = store.read(key)  # calibrated on another machine, the last digits may differ: the first one counts
+        else:
+            store.put(key, data)  # published weights are the same everywhere, so nothing else may stay there
+    made = WeightsRef(recipe.name, key, _sha256(data), recipe.kind, recipe.description)
+    store.put_new(_record_key(key), json.dumps(asdict(made), indent=1).encode())
+    return _recorded(key, store) or made
+
+
+def _recorded(key: str, store: Store) -> WeightsRef | None:
+    record = _record_key(key)
+    if not store.exists(record):
+        return None
+    try:
+        return WeightsRef(**json.loads(store.read(record)))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{store.url}/{record}: not a record of weights ({error}); delete it and run again") from None
+
+
+def _record_key(key: str) -> str:
+    return key.removesuffix(".safetensors") + ".json"
+
+
+def _verified_bytes(ref: WeightsRef, store: Store) -> bytes:
+    for _ in range(2):  # the second look tells a damaged transfer from a damaged file
+        try:
+            data = store.read(ref.key)
+        except FileNotFoundError:
+            raise InputError(f"{store.url}/{ref.key}: the weights are missing; run extract again") from None
+        if _sha256(data) == ref.sha256:
+            return data
+    store.delete(ref.key)
+    raise InputError(f"{store.url}/{ref.key}: its sha256 is not the one recorded; it was removed, so run again")
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _independent(tensors: Tensors) -> Tensors:
+    """Copies that share no memory, as safetensors wants them."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,92 @@
+"""Parts are planned once, two drivers agree on them, and the catalog is held against what was committed."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actionrec import schema
+from actionrec.storage import layout, parts
+from actionrec.storage.local_store import LocalStore
+
+IDS = [f"{i}.avi" for i in range(10)]
+
+
+def commit(store: LocalStore, part: int, rows: list[dict[str, Any]]) -> None:
+    table = pa.Table.from_pylist(rows, schema=schema.STATUS)
+    store.put(layout.commit_mark(part), schema.to_parquet(table, "f"))
+
+
+def rows(video_id: str, status: str = "ok", **more: Any) -> list[dict[str, Any]]:
+    return [{"video_id": video_id, "stream": s, "status": status, **more} for s in layout.EXTRACT_STREAMS]
+
+
+def test_a_plan_holds_every_video_once_and_never_moves_one(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    first = parts.plan(store, IDS[:7], 3, "f")
+    assert [len(first[part]) for part in sorted(first)] == [3, 3, 1]
+    grown = parts.plan(store, IDS, 2, "f")  # another part size concerns new videos only
+    assert {part: grown[part] for part in first} == first
+    assert sorted(sum(grown.values(), [])) == IDS
+    assert parts.plan(store, IDS, 5, "f") == grown
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.sets(st.integers(0, 40)), st.integers(1, 7)), max_size=4))
+def test_whatever_is_added_each_video_is_in_one_part(additions: list[tuple[set[int], int]]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        store, known = LocalStore(folder), set()
+        plan: dict[int, list[str]] = {}
+        for numbers, size in additions:
+            known |= {f"{n}.avi" for n in numbers}
+            plan = parts.plan(store, sorted(known), size, "f")
+        planned = [video_id for ids in plan.values() for video_id in ids]
+        assert sorted(planned) == sorted(known)
+
+
+def test_two_drivers_agree_on_one_plan(tmp_path: Path) -> None:
+    store, found = LocalStore(str(tmp_path)), []
+    drivers = [threading.Thread(target=lambda n=n: found.append(parts.plan(store, IDS, n, "f"))) for n in (1, 2, 3, 4)]
+    for driver in drivers:
+        driver.start()
+    for driver in drivers:
+        driver.join()
+    assert all(plan == found[0] for plan in found)
+
+
+def test_only_marks_count_as_committed(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.put(layout.feature("spatial", 1), b"x")
+    store.put(f"{layout.STATUS}motion-000002.parquet", b"x")
+    store.put(f"{layout.STATUS}extract-.parquet", b"x")
+    commit(store, 3, rows("a"))
+    assert parts.committed(store) == {3}
+
+
+def test_reconciling_accounts_for_every_video(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    bad = rows("bad", "failed", reason="empty", detail="zero bytes")
+    quiet = rows("quiet")
+    quiet[2]["status"] = "no_audio"
+    commit(store, 0, rows("good") + bad + quiet)
+    commit(store, 1, rows("half")[:2] + rows("gone-from-the-catalog"))
+    found = parts.reconcile(store, ["good", "bad", "quiet", "half", "never"])
+    assert (found.ok, found.no_audio, found.videos) == (2, 1, 5)
+    assert found.failed == {"bad": ("empty", "zero bytes")}
+    assert set(found.missing) == {"half", "never"}
+    assert found.repeated == ()
+    commit(store, 2, rows("good"))
+    assert parts.reconcile(store, ["good"]).repeated == ("good",)
+
+
+def test_a_damaged_status_file_is_named(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.put(layout.commit_mark(5), b"PAR1")
+    with pytest.raises(Exception, match=r"extract-000005\.parquet"):
+        parts.reconcile(store, ["a"])

@@ -1,0 +1,95 @@
+"""A root remembers its configuration and refuses to mix what was made with another."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from actionrec import schema
+from actionrec.config import load
+from actionrec.errors import InputError
+from actionrec.storage import layout
+from actionrec.storage.root import Root, begin_extract, fingerprint, open_root, settings
+
+RANDOM = {"frame": {"weights": "random"}, "audio": {"weights": "random", "pca": False}, "flow": {"model": "dis"}}
+
+
+def catalogued(folder: Path) -> Root:
+    root = open_root(str(folder), [RANDOM, {"data": {"source": "/videos"}}])
+    root.store.put(layout.CATALOG, schema.to_parquet(schema.CATALOG.empty_table(), "x"))
+    root.save_config()
+    return root
+
+
+def test_later_verbs_read_what_the_first_one_stored(tmp_path: Path) -> None:
+    first = catalogued(tmp_path)
+    assert open_root(str(tmp_path)).config == first.config
+    assert open_root(str(tmp_path), [{"extract": {"decoders": 3}}]).config.flow.model == "dis"
+
+
+def test_a_change_to_a_begun_stage_is_refused_by_its_keys(tmp_path: Path) -> None:
+    catalogued(tmp_path)
+    with pytest.raises(InputError, match=r"data\.dataset .*'folder', now 'csv'.*--replace catalog"):
+        open_root(str(tmp_path), [{"data": {"dataset": "csv"}}])
+    changed = open_root(str(tmp_path), [{"clip": {"max_s": 5}}])  # extract has not begun: free to change
+    begin_extract(changed, {"frame": "1"})
+    changed.save_config()
+    with pytest.raises(InputError, match=r"clip\.max_s .*5\.0, now 6\.0.*--replace extract"):
+        open_root(str(tmp_path), [{"clip": {"max_s": 6}}])
+
+
+def test_what_changes_no_value_is_free_to_change(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    begin_extract(root, {"frame": "1"})
+    free = {"extract": {"actors": 2, "part_videos": 3}, "limits": {"decode_timeout_s": 5}, "clip": {"allow_partial": True}}
+    assert fingerprint("extract", open_root(str(tmp_path), [free]).config, {}) == fingerprint("extract", root.config, {})
+
+
+def test_settings_hold_exactly_what_matters() -> None:
+    dis = settings("extract", load([RANDOM]))
+    assert "flow.weights" not in dis and "flow.checkpoint" not in dis
+    assert "seed" in dis
+    assert "seed" not in settings("extract", load([]))  # nothing random: the seed has no say
+    assert "data.split" not in settings("catalog", load([{"data": {"dataset": "csv"}}]))
+
+
+def test_other_weights_are_refused(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    mark = begin_extract(root, {"frame": "1", "audio": "2"})
+    assert begin_extract(root, {"frame": "1", "audio": "2"}) == mark
+    with pytest.raises(InputError, match=r"other weights \(audio\)"):
+        begin_extract(root, {"frame": "1", "audio": "3"})
+
+
+def test_replacing_a_stage_deletes_it_and_what_follows(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    begin_extract(root, {})
+    root.store.put(layout.feature("spatial", 0), b"x")
+    root.store.put(layout.commit_mark(0), b"x")
+    open_root(str(tmp_path), [{"clip": {"max_s": 6}}], replace="extract")
+    assert set(root.store.sizes()) == {layout.CONFIG, layout.CATALOG}
+    with pytest.raises(InputError, match="no such stage"):
+        open_root(str(tmp_path), replace="everything")
+
+
+def test_a_damaged_catalog_or_config_is_one_sentence(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    (tmp_path / layout.CATALOG).write_bytes(b"PAR1")
+    with pytest.raises(Exception, match=r"catalog\.parquet"):
+        root.catalog()
+    (tmp_path / layout.CONFIG).write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match=r"config\.yaml"):
+        open_root(str(tmp_path))
+
+
+def test_no_catalog_says_what_to_run(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="actionrec catalog"):
+        open_root(str(tmp_path)).catalog()
+
+
+def test_the_catalog_is_read_as_it_was_written(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    row = {"video_id": "a", "path": "/a", "label": None, "class_index": None, "group": "a", "split": "train", "bytes": 1}
+    table = pa.Table.from_pylist([row], schema=schema.CATALOG)
+    root.store.put(layout.CATALOG, schema.to_parquet(table, "x"))
+    assert root.catalog().equals(table)

@@ -1,6 +1,5 @@
 """The command line: one function per verb, which parses, calls, shows. Heavy imports wait until a verb needs them."""
 
-import json
 import signal
 import sys
 import time
@@ -229,7 +228,7 @@ def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
     _show(root, result, time.monotonic() - started)
     if result.missing or result.repeated:
         raise ActionrecError(
-            f"{root.store.url}: {len(result.missing)} videos are not accounted for and {len(result.repeated)} stand twice, "
+            f"{root.store.url}: {len(result.missing)} videos are not accounted for, {len(result.repeated)} stand twice; "
             f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again"
         )
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
@@ -243,21 +242,20 @@ def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
     url = root.store.url
     random = [name for name in ("frame", "flow", "audio") if _is_random(root, name)]
+    weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
     facts = {
         "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio, "
         f"{len(result.failed)} failed, {len(result.missing)} missing",
-        "weights": f"random: {', '.join(random)}; these features show the plumbing, not the method"
-        if random
-        else "pretrained",
+        "weights": weights,
         "time": f"{seconds:.0f} s",
         "features": f"{url}/features",
     }
     console.summary("extract", facts, result.failed)
     if "://" not in url:
-        pattern = json.dumps(f"{url}/features/spatial/*.parquet").replace('"', "'")
+        spatial = f"{url}/features/spatial"
         console.out.print(
-            f"Open them:  python -c \"import pandas; print(pandas.read_parquet('{url}/features/spatial'))\"\n"
-            f'            duckdb -c "select video_id, len(embedding) from {pattern}"',
+            f"Open them with pandas:  import pandas; pandas.read_parquet({spatial!r})\n"
+            f"         or with duckdb:  import duckdb; duckdb.read_parquet({spatial + '/*.parquet'!r})",
             markup=False,
         )
 

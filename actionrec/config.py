@@ -54,7 +54,7 @@ class Sampling:
 @dataclass(frozen=True)
 class Flow:
     model: str = "flownet2"  # `dis`, or any model of ptlflow (IV.B)
-    weights: str = "pretrained"  # pretrained | random; `dis` has none
+    weights: Literal["pretrained", "random"] = "pretrained"  # `dis` has none
     checkpoint: str = "things"  # which of ptlflow's checkpoints `pretrained` means
     bound_px: float = knob(20.0, 0.1, 1000)  # displacements are stored up to this many pixels
     jpeg_quality: int = knob(90, 1, 100)
@@ -65,13 +65,13 @@ class Flow:
 @dataclass(frozen=True)
 class Frame:
     model: str = "inception_resnet_v2"  # any model of timm (IV.A)
-    weights: str = "pretrained"  # pretrained (ImageNet) | random
+    weights: Literal["pretrained", "random"] = "pretrained"  # ImageNet
     size: int = knob(299, 16, 2048)  # the network's square input, in pixels
 
 
 @dataclass(frozen=True)
 class Audio:
-    weights: str = "pretrained"  # VGGish on AudioSet (IV.D) | random
+    weights: Literal["pretrained", "random"] = "pretrained"  # VGGish on AudioSet (IV.D)
     pca: bool = True  # VGGish's released PCA and 8-bit quantisation; refused with random weights
 
 
@@ -92,7 +92,8 @@ class Extract:
     """How the work is cut and placed. Nothing here changes a value."""
 
     part_videos: int = knob(16, 1, 10_000)
-    actors: int | None = knob(None, 1, 100_000)  # default: one per GPU, else one per core
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where the cluster has any now
+    actors: int | None = knob(None, 1, 100_000)  # default: one per GPU that is there now, else one per core
     decoders: int | None = knob(None, 1, 64)  # decoder processes of each actor; default: 1 on CPU, 6 on GPU
     threads: int = knob(1, 1, 256)  # torch threads of an actor on CPU
     flow_batch: int = knob(8, 1, 1024)  # pairs

@@ -98,9 +98,10 @@ class _Report:
 
 
 def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report: _Report) -> None:
-    gpus = int(cluster.gpus)
-    size = min(len(todo), job.config.extract.actors or gpus or _cpu_actors(job.config, cluster))
+    on_gpu, actors = _pool(job.config, cluster)
+    size = min(len(todo), actors)
     context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False  # ours says more
     context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = -1  # a part may take hours; each video has its own limit
     board = Board.remote()  # type: ignore[attr-defined]
@@ -110,8 +111,8 @@ def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report:
         fn_constructor_args=(job, board),
         compute=ray.data.ActorPoolStrategy(size=size),
         # A GPU actor claims no CPU; CPU actors leave one to Ray Data's own tasks, which would else wait for ever.
-        num_cpus=0 if gpus else min(1.0, cluster.cpus / (size + 1)),
-        num_gpus=1 if gpus else None,
+        num_cpus=0 if on_gpu else min(1.0, cluster.cpus / (size + 1)),
+        num_gpus=1 if on_gpu else None,
     )
     with Poll(board, report):
         try:
@@ -121,8 +122,22 @@ def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report:
             raise _plain(error) from None
 
 
+def _pool(config: Config, cluster: Cluster) -> tuple[bool, int]:
+    """Whether actors take a GPU each, and how many of them there are to be."""
+    wanted = config.extract
+    on_gpu = wanted.device == "cuda" or (wanted.device == "auto" and cluster.gpus >= 1)
+    actors = wanted.actors or (int(cluster.gpus) if on_gpu else _cpu_actors(config, cluster))
+    if actors == 0 or (not on_gpu and cluster.cpus == 0):
+        kind = "GPUs" if on_gpu else "CPUs"
+        raise InputError(
+            f"the cluster has no {kind} now; wait for its workers, or have the autoscaler bring them: "
+            "--set extract.device=cuda --set extract.actors=N"
+        )
+    return on_gpu, actors
+
+
 def _cpu_actors(config: Config, cluster: Cluster) -> int:
-    """One actor per `extract.threads` cores, as far as memory goes. A local session counts real cores, not logical ones."""
+    """One per `extract.threads` cores, as far as memory goes. A local session counts real cores, not logical ones."""
     real = cluster.cpus if len(ray.nodes()) > 1 else min(cluster.cpus, cores())
     by_memory = cluster.memory_bytes / CPU_ACTOR_BYTES if cluster.memory_bytes else real
     return max(1, int(min(real / config.extract.threads, by_memory)))

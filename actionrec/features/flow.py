@@ -96,12 +96,8 @@ def load_ptlflow(name: str) -> torch.nn.Module:
             raise InputError(f"flow.model: ptlflow has no model {name!r}; did you mean {' or '.join(close)}?")
         try:
             network: torch.nn.Module = ptlflow.get_model(name)
-        except (
-            ImportError,
-            OSError,
-            RuntimeError,
-            ValueError,
-        ) as error:  # some need more packages, or fetch a backbone
+        except (ImportError, OSError, RuntimeError, ValueError) as error:
+            # a few networks need further packages, or fetch a backbone
             reason = " ".join(str(error).split())
             raise InputError(f"flow.model: {name} cannot be built here ({reason}); choose another model.") from error
     return network

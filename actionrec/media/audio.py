@@ -58,6 +58,9 @@ class Sound:
         self._damage: str | None = None
         if stream is not None and not stream.codec_context:  # the stubs know of no such case
             self._fail("there is no decoder for its audio codec")
+        elif stream is not None:
+            stream.codec_context.thread_count = 1
+            stream.codec_context.options = {"err_detect": "crccheck+explode"}  # FLAC and AC-3 check only when asked to
 
     def feed(self, packet: Packet[Any], end_s: Fraction | None) -> None:
         """Decode one packet; frames from end_s on (on the container's clock; None: not yet known) are not kept."""

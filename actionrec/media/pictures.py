@@ -61,7 +61,11 @@ class Pictures:
     def frames_declared(self) -> int:
         """Frames that the container counts for the part decoded; 0 where it does not count."""
         declared = frames_in_clip(self.header, self.clip)
-        return len(self.clock.ticks) if declared and self.done else max(declared - self._skipped, 0)
+        if declared and self.done:
+            return len(self.clock.ticks)
+        if self.header.container == "avi" and self.clock.ticks:  # it counts its empty places too
+            return declared - (self.clock.ticks[-1] + 1 - len(self.clock.ticks))
+        return max(declared - self._skipped, 0)
 
     def feed(self, packet: Packet[Any]) -> None:
         """Decode one packet. Raises VideoError: corrupt, too_large."""
@@ -74,7 +78,7 @@ class Pictures:
             return
         if self.damage and packet.size:
             raise VideoError(Reason.CORRUPT, f"{self.damage}, after {len(self.clock.ticks)} good frames")
-        if packet.is_corrupt:
+        if packet.is_corrupt and self.header.container != "mpegts":  # there it also marks a splice: decoding will tell
             self.damage = "a packet is not whole"
             return
         try:

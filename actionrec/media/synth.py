@@ -38,6 +38,7 @@ import functools
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -57,6 +58,7 @@ FRAME_RATE = Fraction(25)  # UCF101's
 AUDIO_RATE_HZ = 16_000
 LISTS = "ucfTrainTestlist"  # UCF101's own name for the folder of split lists
 SPEC_FILE = "synth.json"  # what the folder is being made from; written first
+PICTURES, SOUND = 1, 2  # random numbers for one are not those for the other
 TEST_SHARE = 7 / 25  # UCF101 tests on 7 of its 25 groups
 
 Track = Literal["sound", "silent", "none"]
@@ -114,7 +116,7 @@ class SynthSpec:
             ("classes", 2, len(CLASSES)),
             ("groups", 3, 99),  # three splits test on three different groups
             ("clips_per_group", 1, 99),
-            ("seconds", 0.4, 3600),
+            ("seconds", 0.4, 60),  # a clip is held in memory raw: 17 MB a second
         ):
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"synth: {name} is {getattr(self, name)}; choose a value from {low} to {high}.")
@@ -180,12 +182,12 @@ def plan(spec: SynthSpec) -> Iterator[Clip]:
 def shoot(spec: SynthSpec, clip: Clip) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     """A clip before it is encoded: frames uint8 [T, 240, 320, 3] RGB at 25 a second; sound float32 [S] at 16 kHz."""
     frame_count, sample_count = round(spec.seconds * FRAME_RATE), round(spec.seconds * AUDIO_RATE_HZ)
-    frames_THWC = render(clip.action.appearance, clip.action.motion, frame_count, *_generators(spec, clip, "pictures"))
+    frames_THWC = render(clip.action.appearance, clip.action.motion, frame_count, *_generators(spec, clip, PICTURES))
     if clip.track == "none":
         return frames_THWC, None
     if clip.track == "silent":
         return frames_THWC, np.zeros(sample_count, np.float32)
-    return frames_THWC, play(clip.action.sound, sample_count, AUDIO_RATE_HZ, *_generators(spec, clip, "sound"))
+    return frames_THWC, play(clip.action.sound, sample_count, AUDIO_RATE_HZ, *_generators(spec, clip, SOUND))
 
 
 def held_out_groups(spec: SynthSpec, split: int) -> range:
@@ -194,12 +196,11 @@ def held_out_groups(spec: SynthSpec, split: int) -> range:
     return range(1 + width * (split - 1), 1 + width * split)
 
 
-def _generators(spec: SynthSpec, clip: Clip, purpose: str) -> tuple[np.random.Generator, np.random.Generator]:
+def _generators(spec: SynthSpec, clip: Clip, purpose: int) -> tuple[np.random.Generator, np.random.Generator]:
     """What varies from group to group, and from clip to clip. The class has no part in it (module docstring)."""
-    tag = sum(purpose.encode())
     return (
-        np.random.default_rng([spec.seed, tag, clip.group]),
-        np.random.default_rng([spec.seed, tag, clip.group, clip.number]),
+        np.random.default_rng([spec.seed, purpose, clip.group]),
+        np.random.default_rng([spec.seed, purpose, clip.group, clip.number]),
     )
 
 
@@ -223,7 +224,9 @@ def _write_all(out: Path, spec: SynthSpec, clips: list[Clip], workers: int | Non
         yield from map(write, clips)
         return
     # Not forked: the caller may have threads, and a copied lock of theirs would stay locked for ever.
-    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+    context = multiprocessing.get_context("spawn")
+    ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to answer, once
+    with ProcessPoolExecutor(processes, context, initializer=signal.signal, initargs=ignore_interrupt) as pool:
         yield from pool.map(write, clips)
 
 

@@ -58,7 +58,7 @@ def fill(network: nn.Module, tensors: Tensors, origin: str) -> None:
 
 def _frame(config: Config) -> Recipe:
     name, size, seed = config.frame.model, config.frame.size, config.seed
-    if _kind("frame", config.frame.weights) == "pretrained":
+    if config.frame.weights == "pretrained":
         return _published("frame", name, "", lambda: _pretrained_frame(name, size), lambda: [_frame_source(name)])
     calibrated = f", BatchNorm calibrated on {CALIBRATION_IMAGES} rendered images of {size} pixels"
     make = lambda: random_frame_cnn(name, size=size, seed=seed).state_dict()  # noqa: E731
@@ -67,7 +67,7 @@ def _frame(config: Config) -> Recipe:
 
 def _flow(config: Config) -> Recipe:
     name, checkpoint, seed = config.flow.model, config.flow.checkpoint, config.seed
-    if _kind("flow", config.flow.weights) == "pretrained":
+    if config.flow.weights == "pretrained":
         make, sources = lambda: _pretrained_flow(name, checkpoint), lambda: [_flow_source(name, checkpoint)]
         return _published("flow", name, checkpoint, make, sources)
     return _random("flow", name, f"seed{seed}", f"{name}, random from seed {seed}", lambda: _random_flow(name, seed))
@@ -75,7 +75,7 @@ def _flow(config: Config) -> Recipe:
 
 def _audio(config: Config) -> Recipe:
     pca, seed = config.audio.pca, config.seed
-    if _kind("audio", config.audio.weights) == "pretrained":
+    if config.audio.weights == "pretrained":
         make, sources = lambda: _pretrained_audio(pca), lambda: _audio_sources(pca)
         return _published("audio", "vggish", "pca" if pca else "", make, sources)
     make = lambda: random_vggish(seed).state_dict()  # noqa: E731
@@ -95,12 +95,6 @@ def _random(stream: str, name: str, variant: str, description: str, make: Callab
 
 def _key(*parts: str) -> str:
     return f"weights/{re.sub(r'[^A-Za-z0-9._-]', '_', '-'.join(filter(None, parts)))}.safetensors"
-
-
-def _kind(section: str, value: str) -> Kind:
-    if value not in ("pretrained", "random"):
-        raise InputError(f"{section}.weights: {value!r} is neither pretrained nor random")
-    return value  # type: ignore[return-value]
 
 
 def _random_flow(name: str, seed: int) -> Tensors:

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from actionrec.errors import InputError
-from actionrec.media.synth import CLASSES, Clip, SynthSpec, SynthSummary, plan, shoot, held_out_groups, write_dataset
+from actionrec.media.synth import CLASSES, Clip, SynthSpec, SynthSummary, held_out_groups, plan, shoot, write_dataset
 
 SMALL = SynthSpec(classes=2, groups=4, clips_per_group=2, seconds=0.4)
 DEMO = SynthSpec()

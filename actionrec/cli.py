@@ -228,7 +228,7 @@ def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
     _show(root, result, time.monotonic() - started)
     if result.missing or result.repeated:
         raise ActionrecError(
-            f"{root.store.url}: {len(result.missing)} videos are not accounted for, {len(result.repeated)} stand twice; "
+            f"{root.store.url}: {len(result.missing)} videos are unaccounted for, {len(result.repeated)} stand twice; "
             f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again"
         )
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
@@ -282,3 +282,7 @@ def _explain(sentence: str, arguments: Sequence[str]) -> None:
     console.fail(sentence)
     if "--verbose" in arguments:
         traceback.print_exc()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,13 +1,12 @@
 """Flow in a tenth of its size: each pair as one grey JPEG, x plane over y plane, 8 bits between -bound and +bound.
 
 A displacement d is stored as the level 128 + 127 d / bound, so 0 is a level of its own and a still clip decodes to
-exactly 0. The bound is the clip's own largest displacement unless that passes the configured one: quiet clips keep
-finer steps, and what is faster is clipped. benchmarks/flow.py prints bytes and error for a folder of clips.
+exactly 0. The bound is the same for all clips: a pair can be stored as soon as it is computed, and what is faster is
+clipped. A bound of each clip's own was tried, and gained little. benchmarks/flow.py prints bytes and error.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,37 +15,19 @@ from numpy.typing import NDArray
 from actionrec.errors import InputError, Reason, VideoError
 
 CODEC = "jpeg-gray-xy-1"  # stored beside the flow; a new layout takes a new name
-MIN_BOUND_PX = 1e-3
 ZERO_LEVEL, LEVELS = 128, 127
 
 
-@dataclass(frozen=True)
-class EncodedFlow:
-    """P pairs as JPEG files, with what `decode` needs to read them."""
-
-    frames: list[bytes]
-    bound_px: float  # a float32's value, so that it survives a float32 column
-    height: int
-    width: int
-
-
 def encode(
-    flow_px: NDArray[np.floating], *, bound_px: float, quality: int, stored_width: int, stored_height: int
-) -> EncodedFlow:
-    """Store a whole clip's flow [P, H, W, 2], float32 or float16, at stored_width x stored_height.
-
-    The bound needs the whole clip. A caller short of memory gathers `resize`d batches in one float16 array, whose
-    rounding (3 % of a level at most) disappears in the 8 bits stored here.
+    flow_px: NDArray[np.float32], *, bound_px: float, quality: int, stored_width: int, stored_height: int
+) -> list[bytes]:
+    """Flow float32 [P, H, W, 2] in pixels as P JPEG files of stored_width x (2 stored_height).
 
     Raises VideoError(NON_FINITE) where the flow holds NaN or infinity.
     """
-    stored = resize(flow_px, stored_width, stored_height)
-    largest_px = float(max(stored.max(), -stored.min())) if stored.size else 0.0
-    if not math.isfinite(largest_px):
+    if not np.isfinite(flow_px).all():
         raise VideoError(Reason.NON_FINITE, "the flow holds NaN or infinity")
-    bound_px = float(np.float32(min(bound_px, max(largest_px, MIN_BOUND_PX))))
-    frames = [_encode_pair(pair, bound_px, quality) for pair in stored]
-    return EncodedFlow(frames, bound_px, stored_height, stored_width)
+    return [_encode_pair(pair, bound_px, quality) for pair in resize(flow_px, stored_width, stored_height)]
 
 
 def decode(frames: Sequence[bytes], bound_px: float, height: int, width: int) -> NDArray[np.float32]:
@@ -65,7 +46,7 @@ def decode(frames: Sequence[bytes], bound_px: float, height: int, width: int) ->
     return flow_px
 
 
-def resize(flow_px: NDArray[np.floating], width: int, height: int) -> NDArray[np.floating]:
+def resize(flow_px: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
     """Flow [P, H, W, 2] averaged by area to [P, height, width, 2]; displacements stay in pixels of the clip."""
     if flow_px.shape[1:3] == (height, width):
         return flow_px
@@ -75,7 +56,7 @@ def resize(flow_px: NDArray[np.floating], width: int, height: int) -> NDArray[np
     return resized
 
 
-def _encode_pair(pair_px: NDArray[np.floating], bound_px: float, quality: int) -> bytes:
+def _encode_pair(pair_px: NDArray[np.float32], bound_px: float, quality: int) -> bytes:
     scaled = np.rint(np.clip(pair_px.astype(np.float32), -bound_px, bound_px) * (LEVELS / bound_px))
     levels = (scaled + ZERO_LEVEL).astype(np.uint8)
     planes = np.concatenate((levels[..., 0], levels[..., 1]))

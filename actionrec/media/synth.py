@@ -57,7 +57,7 @@ from actionrec.media.sound import Sound, play
 FRAME_RATE = Fraction(25)  # UCF101's
 AUDIO_RATE_HZ = 16_000
 LISTS = "ucfTrainTestlist"  # UCF101's own name for the folder of split lists
-SPEC_FILE = "synth.json"  # what the folder is being made from; written first
+SPEC_FILE = ".synth.json"  # what the folder is being made from; written first
 PICTURES, SOUND = 1, 2  # random numbers for one are not those for the other
 TEST_SHARE = 7 / 25  # UCF101 tests on 7 of its 25 groups
 

@@ -41,7 +41,7 @@ def test_layout_is_ucf101s(small: Path) -> None:
     names = [clip.path for clip in plan(SMALL)]
     assert names[0] == "ShakeRedHumming/v_ShakeRedHumming_g01_c01.avi"
     lists = [f"{kind}list{split:02d}.txt" for kind in ("train", "test") for split in (1, 2, 3)]
-    assert set(contents(small)) == {*names, "synth.json", *(f"ucfTrainTestlist/{n}" for n in ["classInd.txt", *lists])}
+    assert set(contents(small)) == {*names, ".synth.json", *(f"ucfTrainTestlist/{n}" for n in ["classInd.txt", *lists])}
 
 
 def test_lists_have_the_official_form(small: Path) -> None:

@@ -30,8 +30,9 @@ check: .venv/.installed  ## lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.installed  ## measure the extraction pipeline against its bare limit
+bench: .venv/.installed  ## measure extraction against its bare limit, and FlowNet2 against stock ptlflow
 	@$(BIN)/python benchmarks/extract.py $(ARGS)
+	@$(BIN)/python benchmarks/flow.py
 
 lock:  ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also moves the pins (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv." >&2; exit 1; }

@@ -2,7 +2,7 @@
 
 One run, so that a noisy machine disturbs both sides of each ratio alike:
 
-- the limit: the largest set's decoding, flow, frame CNN and VGGish as bare loops, one process a core, all cores at once;
+- the limit: the largest set's decoding, flow, frame CNN and VGGish as bare loops, a process on each core at once;
 - the pipeline: `actionrec extract` on each set, a fresh root and a fresh Ray session each time;
 - start-up is the intercept and the cost of a video the slope of the least-squares line of seconds over videos.
 """

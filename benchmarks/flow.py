@@ -1,13 +1,14 @@
 """What flow costs: FlowNet2 here against stock ptlflow, and what the JPEG codec stores and loses.
 
-    python benchmarks/flow.py FOLDER [--pairs 3] [--repeats 3] [--threads 1]
+    python benchmarks/flow.py [FOLDER] [--pairs 3] [--repeats 3] [--threads 1]
 
-FOLDER holds video files. FlowNet2 runs with random weights (the time is the same) on the first file's pairs at 320x240;
+FOLDER holds video files; without one, a few synthetic clips serve. FlowNet2 runs with random weights (the time is the same) on the first file's pairs at 320x240;
 the sides take turns, and the ratio is of their medians in CPU seconds, so that neighbours on the machine matter less.
 """
 
 import argparse
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from actionrec import config
 from actionrec.features import flow_codec
 from actionrec.features.flow import DisFlow, PtlFlow, load_ptlflow
+from actionrec.media.synth import SynthSpec, write_dataset
 
 CODEC_FRAMES = 60
 
@@ -75,9 +77,8 @@ def compare_with_stock(frames_THWC: NDArray[np.uint8], repeats: int) -> None:
 
 def measure_codec(paths: list[Path], width: int, height: int) -> None:
     knobs, dis = config.Flow(), DisFlow()
-    print(
-        f"codec {flow_codec.CODEC}, dis flow stored at {width}x{height}, bound {knobs.bound_px:g} px, quality {knobs.jpeg_quality}"
-    )
+    settings = f"bound {knobs.bound_px:g} px, quality {knobs.jpeg_quality}"
+    print(f"codec {flow_codec.CODEC}, dis flow stored at {width}x{height}, {settings}")
     rows = []
     for path in paths:
         flow_px = dis(read_frames(path, CODEC_FRAMES), batch=8)
@@ -103,17 +104,21 @@ def _row(row: tuple[float, ...] | NDArray[np.float64]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    paths = sorted(path for path in arguments.folder.iterdir() if path.is_file())
-    paths = [path for path in paths if len(read_frames(path, 2)) == 2]
-    compare_with_stock(read_frames(paths[0], arguments.pairs + 1), arguments.repeats)
-    for width, height in ((320, 240), (80, 60)):
-        measure_codec(paths, width, height)
+    with tempfile.TemporaryDirectory() as made:
+        folder = arguments.folder or Path(made)
+        if arguments.folder is None:
+            write_dataset(folder, SynthSpec(classes=2, groups=3, clips_per_group=1), workers=1)
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        paths = [path for path in paths if len(read_frames(path, 2)) == 2]
+        compare_with_stock(read_frames(paths[0], arguments.pairs + 1), arguments.repeats)
+        for width, height in ((320, 240), (80, 60)):
+            measure_codec(paths, width, height)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report:
     rows = [{"part": part, "videos": [vars(video) for video in videos]} for part, videos in sorted(todo.items())]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _PartActor,  # type: ignore[arg-type]  # Ray's stubs know functions only
-        fn_constructor_args=(job, board),
+        fn_constructor_args=(job, board, "cuda" if on_gpu else "cpu"),
         compute=ray.data.ActorPoolStrategy(size=size),
         # A GPU actor claims no CPU; CPU actors leave one to Ray Data's own tasks, which would else wait for ever.
         num_cpus=0 if on_gpu else min(1.0, cluster.cpus / (size + 1)),
@@ -157,10 +157,8 @@ def _plain(error: BaseException) -> ActionrecError:
 class _PartActor:
     """A PartWorker as Ray Data's actor: takes one row, returns a receipt."""
 
-    def __init__(self, job: Job, board: Any) -> None:
-        import torch
-
-        self._worker = PartWorker(job, "cuda" if torch.cuda.is_available() and ray.get_gpu_ids() else "cpu")
+    def __init__(self, job: Job, board: Any, device: str) -> None:
+        self._worker = PartWorker(job, device)
         self._watcher = BoardWatcher(board)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:

@@ -71,8 +71,9 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _ask(self, video: BinaryIO) -> tuple[dict[str, Any], BinaryIO | None]:
-        """Send one video to a child that is alive and wait for its answer."""
+    def _ask(self, video: BinaryIO, again: bool = True) -> tuple[dict[str, Any], BinaryIO | None]:
+        """Send one video to a child that is alive and wait for its answer. A child killed by SIGKILL was killed from
+        outside (by the kernel for want of memory, or by a person), so its video is tried once again."""
         child = self._living_child()
         try:
             wire.send(child.socket, self._request, video)
@@ -82,7 +83,10 @@ class Decoder:
             limit = f"limits.decode_timeout_s = {self._limits.decode_timeout_s:g}"
             raise VideoError(Reason.TIMEOUT, f"the decoder took longer than {limit}") from None
         except (EOFError, ConnectionError):
-            raise child.cause_of_death() from None
+            error = child.cause_of_death()
+            if again and child.process.returncode == -signal.SIGKILL:
+                return self._ask(video, again=False)
+            raise error from None
         except NONSENSE:
             child.kill()
             raise VideoError(Reason.DECODER_CRASH, "the decoder's answer makes no sense") from None

@@ -30,6 +30,7 @@ WHOLE = 0.95  # the share of what is declared that counts as all of it
 HEADER_SLACK_S = 0.25  # headers that give seconds round them up, by a few frames
 NEW_TIMELINE_S = 1
 ASSUMED_RATE = Fraction(25)  # of a file that has one frame and states no rate
+LARGEST_PIXEL_BYTES = 6  # libav calls a picture that it has no memory for bad data; so we see whether there is any
 MEASURED_FROM_DATA = ("mpegts", "mpeg")  # FFmpeg reads their duration off the last packet, so it promises nothing
 
 Emit = Callable[[NDArray[np.uint8]], object]
@@ -63,8 +64,8 @@ class Pictures:
         declared = frames_in_clip(self.header, self.clip)
         if declared and self.done:
             return len(self.clock.ticks)
-        if self.header.container == "avi" and self.clock.ticks:  # it counts its empty places too
-            return declared - (self.clock.ticks[-1] + 1 - len(self.clock.ticks))
+        if self.header.container == "avi" and self.clock.ticks:  # it counts places in time, of which some may be empty
+            return round(declared * len(self.clock.ticks) * self.clock.time_base / self.clock.duration_s())
         return max(declared - self._skipped, 0)
 
     def feed(self, packet: Packet[Any]) -> None:
@@ -86,6 +87,7 @@ class Pictures:
         except MemoryError:
             raise
         except (av.error.FFmpegError, ValueError) as error:
+            np.empty(LARGEST_PIXEL_BYTES * self.header.width * self.header.height, np.uint8)  # else MemoryError
             self.damage = f"a frame cannot be decoded: {error}"
             return
         for frame in frames:

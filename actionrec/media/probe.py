@@ -1,6 +1,7 @@
 """Bytes -> what a file's header says, read without letting the file make us open another one.
 
-A container is opened from memory only, by a short list of formats, with a callback that refuses every further opening.
+A container is opened from memory only, by a short list of formats, and with every protocol switched off: a demuxer that
+asks for another file, whatever its name, gets none.
 """
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
@@ -10,7 +11,7 @@ import math
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
 import av
 import av.error
@@ -23,7 +24,9 @@ from actionrec.errors import Reason, VideoError
 
 # Every container here keeps its pictures inside itself. Playlists (concat, hls, dash), sdp and image sequences do not.
 FORMATS = "avi,mov,mp4,matroska,webm,mpeg,mpegts,flv,asf,ogg,gif"
-PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"<MPD", b"<SmoothStreamingMedia", b"v=0", b"[playlist]", b"<asx")
+LOCKS = {"format_whitelist": FORMATS, "protocol_whitelist": "none"}
+PLAYLISTS = (b"ffconcat", b"#EXTM3U", b"v=0", b"[playlist]", b"[Reference]")
+XML_PLAYLISTS = (b"<MPD", b"<SmoothStreamingMedia", b"<asx")
 MAGIC = (  # (offset, bytes): such a file is one of FORMATS even where its header is damaged
     (0, b"RIFF"),
     (4, b"ftyp"),
@@ -95,21 +98,15 @@ def open_container(file: BinaryIO) -> InputContainer:
     head = file.read(HEAD_BYTES)
     if not head:
         raise VideoError(Reason.EMPTY, "the file has zero bytes")
-    if any(mark in head for mark in PLAYLISTS[2:4]) or head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS):
+    if head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(PLAYLISTS) or any(mark in head for mark in XML_PLAYLISTS):
         raise VideoError(Reason.FORMAT_REFUSED, "the file is a playlist, which can open other files")
     file.seek(0)
     try:
-        return av.open(
-            file, "r", options={"format_whitelist": FORMATS}, metadata_errors="replace", io_open=_refuse_other_files
-        )
+        return av.open(file, "r", options=LOCKS, metadata_errors="replace")
     except MemoryError as error:
         raise VideoError(Reason.MEMORY, "the header alone needs more than limits.decode_memory_gib") from error
     except av.error.FFmpegError as error:
         raise _unopened(file, head, error) from error
-
-
-def _refuse_other_files(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    raise VideoError(Reason.FORMAT_REFUSED, f"the file tries to open another one: {url[:200]!r}")
 
 
 def _unopened(file: BinaryIO, head: bytes, error: av.error.FFmpegError) -> VideoError:

@@ -82,7 +82,7 @@ def refuse_changes(root: Root) -> None:
         return
     for stage in STAGES:
         old, new = settings(stage, root.stored), settings(stage, root.config)
-        keys = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+        keys = _differing(old, new)
         if keys and root.begun(stage):
             changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
             raise InputError(
@@ -99,9 +99,12 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
         sections: tuple[str, ...] = ("data.", "seed")
     else:
         irrelevant = {"clip.allow_partial"}  # like limits.*, it only decides which videos fail
+        kinds = {config.frame.weights, config.audio.weights}
         if config.flow.model == "dis":
             irrelevant |= {"flow.weights", "flow.checkpoint"}
-        if "random" not in (config.frame.weights, config.audio.weights, flat["flow.weights"]):
+        else:
+            kinds |= {config.flow.weights}
+        if "random" not in kinds:
             irrelevant |= {"seed"}
         sections = ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed")
     return {key: value for key, value in flat.items() if key.startswith(sections) and key not in irrelevant}
@@ -116,21 +119,30 @@ def fingerprint(stage: str, config: Config, weights: Mapping[str, str]) -> str:
 def begin_extract(root: Root, weights: Mapping[str, str]) -> str:
     """Mark the extract stage as begun and return its fingerprint; refuse to mix with another one's results."""
     mine = fingerprint("extract", root.config, weights)
-    record = {"fingerprint": mine, "weights": dict(weights), "settings": settings("extract", root.config)}
-    if root.store.put_new(layout.EXTRACT_STAGE, json.dumps(record, indent=1).encode()):
-        return mine
+    record: dict[str, Any] = {
+        "fingerprint": mine,
+        "weights": dict(weights),
+        "settings": settings("extract", root.config),
+    }
+    if not root.begun("extract"):
+        root.store.put_new(layout.EXTRACT_STAGE, json.dumps(record, indent=1).encode())
     try:
-        theirs = json.loads(root.store.read(layout.EXTRACT_STAGE))
+        theirs = json.loads(root.store.read(layout.EXTRACT_STAGE))  # another driver may have been first
         found = theirs["fingerprint"]
     except (ValueError, KeyError, TypeError):
         raise ActionrecError(f"{root.store.url}/{layout.EXTRACT_STAGE}: damaged; use --replace extract") from None
     if found != mine:
-        names = [name for name in weights if weights[name] != theirs.get("weights", {}).get(name)]
+        kinds = ("weights", "settings")
+        names = [f"{kind} {name}" for kind in kinds for name in _differing(record[kind], theirs.get(kind, {}))]
         raise InputError(
-            f"{root.store.url}: its features were made with other weights ({', '.join(names) or 'or settings'}); "
+            f"{root.store.url}: its features were made with other {', '.join(names) or 'versions of this program'}; "
             "use another --root, or --replace extract"
         )
     return mine
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
 
 
 def _stored_layers(store: Store) -> list[dict[str, Any]]:

@@ -55,10 +55,11 @@ def test_nonsense_is_refused_by_its_dotted_name(assignment: str, named: str) -> 
 
 
 @pytest.mark.parametrize(
-    "text", ["!!python/object/apply:os.system ['true']", "- 1", "{", "a: b: c", "&a [*a]", "\x00", "? [1]\n: 2\n? [1, 2]\n: 3"]
+    "text",
+    ["!!python/object/apply:os.system ['true']", "- 1", "{", "a: b: c", "&a [*a]", "\x00", "? [1]\n: 2\n? [1, 2]\n: 3"],
 )
 def test_yaml_that_is_no_plain_mapping_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="hostile.yaml|unknown key"):
+    with pytest.raises(InputError, match=r"hostile\.yaml|unknown key"):
         config.load([config.parse_layer(text, "hostile.yaml")])
 
 

@@ -31,7 +31,7 @@ def test_a_plan_holds_every_video_once_and_never_moves_one(tmp_path: Path) -> No
     assert [len(first[part]) for part in sorted(first)] == [3, 3, 1]
     grown = parts.plan(store, IDS, 2, "f")  # another part size concerns new videos only
     assert {part: grown[part] for part in first} == first
-    assert sorted(sum(grown.values(), [])) == IDS
+    assert sorted(video_id for ids in grown.values() for video_id in ids) == IDS
     assert parts.plan(store, IDS, 5, "f") == grown
 
 

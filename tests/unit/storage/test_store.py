@@ -112,7 +112,9 @@ def test_results_are_as_readable_as_any_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
-@pytest.mark.parametrize("url", ["ftp://host/x", "http://host/x", "s3://key:SECRET@bucket/x", "s3://bucket/x?sig=SECRET"])
+@pytest.mark.parametrize(
+    "url", ["ftp://host/x", "http://host/x", "s3://key:SECRET@bucket/x", "s3://bucket/x?sig=SECRET"]
+)
 def test_a_url_that_is_refused_shows_no_secret(url: str) -> None:
     with pytest.raises(InputError) as refusal:
         open_store(url, Storage())

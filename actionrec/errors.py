@@ -34,6 +34,7 @@ class Reason(StrEnum):
     MISSING = "missing"  # the file is not there, or may not be read
     INTEGRITY = "integrity"  # the bytes read are not the bytes catalogued
     WORKER_CRASH = "worker_crash"  # computing this video ended its worker several times
+    COMPUTE = "compute"  # a network or an algorithm failed on it
     NON_FINITE = "non_finite"  # a network produced NaN or infinity
 
 

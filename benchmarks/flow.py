@@ -2,8 +2,9 @@
 
     python benchmarks/flow.py [FOLDER] [--pairs 3] [--repeats 3] [--threads 1]
 
-FOLDER holds video files; without one, a few synthetic clips serve. FlowNet2 runs with random weights (the time is the same) on the first file's pairs at 320x240;
-the sides take turns, and the ratio is of their medians in CPU seconds, so that neighbours on the machine matter less.
+FOLDER holds video files; without one, a few synthetic clips serve. FlowNet2 runs with random weights (the time is the
+same) on the first file's pairs at 320x240; the sides take turns, and the ratio is of their medians in CPU seconds, so
+that neighbours on the machine matter less.
 """
 
 import argparse

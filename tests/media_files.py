@@ -6,6 +6,7 @@ Every picture is 320x240 at 25 fps and every sound mono at 16 kHz unless the fun
 import functools
 import io
 import random
+import struct
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, cast
@@ -184,6 +185,23 @@ def rotated(degrees: int) -> bytes:
 def mirrored() -> bytes:
     """`corners`, coded mirrored left to right with the display matrix that undoes it."""
     return with_ticks(corners(10)[:, :, ::-1].copy(), range(0, 400, 40), degrees=0, hflip=True)
+
+
+@functools.cache
+def turned_by_exif() -> bytes:
+    """`corners` as JPEG pictures, coded so that their EXIF orientation (6: turn clockwise) shows them."""
+    turned = encode("avi", np.rot90(corners(5), 1, axes=(1, 2)), RATE, video_codec="mjpeg", pixel_format="yuvj420p")
+    body = b"Exif\0\0II*\0" + struct.pack("<IHHHIIxxxx", 8, 1, 0x112, 3, 1, 6)
+    sink = io.BytesIO()
+    with av.open(io.BytesIO(turned)) as pictures, av.open(sink, "w", format="matroska") as output:
+        stream = output.add_stream_from_template(pictures.streams.video[0])
+        for number, packet in enumerate(packet for packet in pictures.demux() if packet.size):
+            jpeg = bytes(packet)
+            tagged = av.Packet(jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:])
+            tagged.stream, tagged.time_base, tagged.is_keyframe = stream, 1 / RATE, True
+            tagged.pts = tagged.dts = number
+            output.mux(tagged)
+    return sink.getvalue()
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from actionrec import schema
 from actionrec.config import Config
-from actionrec.errors import Reason, VideoError
+from actionrec.errors import ActionrecError, Reason, VideoError
 from actionrec.features import flow_codec
 from actionrec.features.flow import DIS, DisFlow, FlowNet, PtlFlow, load_ptlflow, mean_displacement_px
 from actionrec.features.frame_cnn import FrameCNN, build_frame_cnn, mean_std
@@ -83,6 +83,11 @@ class Streams:
             return Computed(row, None, time.perf_counter() - start), other
         except VideoError as error:
             return Computed(None, error, time.perf_counter() - start), None
+        except torch.OutOfMemoryError:
+            raise ActionrecError("the GPU's memory is full: lower extract.flow_batch or extract.frame_batch") from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is this video's: the others go on
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            return Computed(None, VideoError(Reason.COMPUTE, reason), time.perf_counter() - start), None
 
     def _flow_row(self, decoded: Decoded) -> tuple[dict[str, Any], NDArray[np.float64]]:
         """The flow row and each pair's mean displacement. Chunk by chunk: 36 s of raw flow would be 550 MB."""

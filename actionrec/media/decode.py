@@ -86,7 +86,7 @@ def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
     except MemoryError:
         raise
     except av.error.FFmpegError as error:
-        pictures.damage = f"the container cannot be read further: {error.strerror}"
+        pictures.damage = f"the file cannot be read further: {error.strerror}"
 
 
 def _judged(pictures: Pictures, sound: Sound) -> Track:

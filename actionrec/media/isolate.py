@@ -84,7 +84,7 @@ class Decoder:
             raise VideoError(Reason.TIMEOUT, f"the decoder took longer than {limit}") from None
         except (EOFError, ConnectionError):
             error = child.cause_of_death()
-            if again and child.process.returncode == -signal.SIGKILL:
+            if again and child.killed_from_outside:
                 return self._ask(video, again=False)
             raise error from None
         except NONSENSE:
@@ -105,6 +105,7 @@ class _Child:
     """A process, our end of its socket, and what it writes to stderr."""
 
     def __init__(self, command: Sequence[str]) -> None:
+        self.killed_from_outside = False
         self._greeted = False
         self._stderr = wire.anonymous_file()
         self.socket, theirs = socket.socketpair()
@@ -136,6 +137,7 @@ class _Child:
         self._stderr.seek(0)
         last_words = self._stderr.read()[-wire.TEXT_CHARS :].decode(errors="replace").strip().splitlines()[-1:]
         code = self.process.poll()
+        self.killed_from_outside = code == -signal.SIGKILL
         self.kill()
         if code == -signal.SIGXCPU:
             return VideoError(Reason.TIMEOUT, "the decoder used more processor time than limits.decode_timeout_s")

@@ -156,7 +156,11 @@ class Pictures:
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     """(a, b, c, d): the pixel (x, y) is shown at (a x + c y, b x + d y)."""
-    side_data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        side_data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # beside it is something PyAV has no name for, such as EXIF: the angle is all that can be read
+        cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[round(frame.rotation / 90) * 90 % 360]
+        return cos, -sin, sin, cos
     if side_data is None:
         return 1, 0, 0, 1
     matrix = np.frombuffer(cast(bytes, side_data), np.int32).tolist()
@@ -187,9 +191,10 @@ class Clock:
 
     def duration_s(self) -> Fraction:
         """The last time and one interval: 1 / rate where the times agree with that rate, else the mean interval.
-        So T frames at a constant rate last exactly T / rate, also where the container rounds times to milliseconds."""
+        So T frames at a constant rate last exactly T / rate, also where the container rounds times to milliseconds.
+        Always later than the last frame: where a tick is a whole frame, one that is missing takes the second rule."""
         count, last_s = len(self.ticks), self.ticks[-1] * self.time_base
-        if abs(last_s - (count - 1) / self.rate) <= self.time_base:
+        if abs(last_s - (count - 1) / self.rate) <= self.time_base and last_s < count / self.rate:
             return count / self.rate
         return last_s * count / (count - 1)
 

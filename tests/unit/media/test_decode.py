@@ -87,8 +87,9 @@ def test_the_display_matrix_is_applied_exactly_once(degrees: int) -> None:
         assert np.abs(colour - CORNERS_RGB[name]).max() < 30, name
 
 
-def test_a_mirroring_display_matrix_is_applied_too() -> None:
-    for name, colour in quarters(decoded(media_files.mirrored()).frames_THWC[3]).items():
+@pytest.mark.parametrize("make", [media_files.mirrored, media_files.turned_by_exif])
+def test_a_mirror_and_an_exif_orientation_are_applied_too(make) -> None:
+    for name, colour in quarters(decoded(make()).frames_THWC[3]).items():
         assert np.abs(colour - CORNERS_RGB[name]).max() < 30, name
 
 

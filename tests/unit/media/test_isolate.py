@@ -35,7 +35,7 @@ GREETING = textwrap.dedent("""
 
 def fake(*lines: str) -> list[str]:
     """A child that greets like the real one and does `lines` with every video."""
-    return [sys.executable, "-c", GREETING + textwrap.indent("\n".join(lines), "    ")]
+    return [sys.executable, "-I", "-S", "-c", GREETING + textwrap.indent("\n".join(lines), "    ")]
 
 
 def answering(header: object, size: int = 0) -> list[str]:
@@ -103,25 +103,25 @@ def test_a_playlist_opens_no_neighbour(decoder: Decoder, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason", "detail"),
+    ("lines", "reason", "detail", "timeout_s"),
     [
-        ("os.kill(os.getpid(), signal.SIGSEGV)", Reason.DECODER_CRASH, "signal 11"),
-        ("os.abort()", Reason.DECODER_CRASH, "signal 6"),
-        ("os.kill(os.getpid(), signal.SIGKILL)", Reason.DECODER_CRASH, "signal 9"),
-        ("os._exit(3)", Reason.DECODER_CRASH, "exit code 3"),
-        ("raise RuntimeError('last words')", Reason.DECODER_CRASH, "last words"),
-        ("parent.close(); time.sleep(60)", Reason.DECODER_CRASH, "closed its socket"),
-        ("while True: pass", Reason.TIMEOUT, "decode_timeout_s"),
-        ("resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass", Reason.TIMEOUT, ""),
-        ("parent.sendall(b'nonsense\\n')", Reason.DECODER_CRASH, "no sense"),
-        ("parent.sendall(b'[' * 9000 + b'\\n')", Reason.DECODER_CRASH, "no sense"),
-        ("parent.sendall(b'x' * 1000000)", Reason.DECODER_CRASH, "no sense"),
-        ("parent.sendall(b'{}\\n')", Reason.DECODER_CRASH, "no sense"),
-        ("parent.sendall(b'{\"half')", Reason.TIMEOUT, ""),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", Reason.DECODER_CRASH, "signal 11", 60),
+        ("os.abort()", Reason.DECODER_CRASH, "signal 6", 60),
+        ("os.kill(os.getpid(), signal.SIGKILL)", Reason.DECODER_CRASH, "signal 9", 60),
+        ("os._exit(3)", Reason.DECODER_CRASH, "exit code 3", 60),
+        ("raise RuntimeError('last words')", Reason.DECODER_CRASH, "last words", 60),
+        ("parent.close(); time.sleep(60)", Reason.DECODER_CRASH, "closed its socket", 60),
+        ("while True: pass", Reason.TIMEOUT, "took longer", 0.3),
+        ("resource.setrlimit(resource.RLIMIT_CPU, (1, 2))\nwhile True: pass", Reason.TIMEOUT, "processor time", 60),
+        ("parent.sendall(b'nonsense\\n')", Reason.DECODER_CRASH, "no sense", 60),
+        ("parent.sendall(b'[' * 9000 + b'\\n')", Reason.DECODER_CRASH, "no sense", 60),
+        ("parent.sendall(b'x' * 1000000)", Reason.DECODER_CRASH, "no sense", 60),
+        ("parent.sendall(b'{}\\n')", Reason.DECODER_CRASH, "no sense", 60),
+        ("parent.sendall(b'{\"half')", Reason.TIMEOUT, "took longer", 0.3),
     ],
 )
-def test_whatever_ends_the_child_costs_one_video(lines: str, reason: Reason, detail: str) -> None:
-    with Decoder(CLIP, Limits(decode_timeout_s=2.0), command=fake(*lines.split("\n"))) as decoder:
+def test_whatever_ends_the_child_costs_one_video(lines: str, reason: Reason, detail: str, timeout_s: float) -> None:
+    with Decoder(CLIP, Limits(decode_timeout_s=timeout_s), command=fake(*lines.split("\n"))) as decoder:
         for _ in range(2):  # the second meets a fresh child
             error = failure(decoder, b"a video")
             assert error.reason is reason

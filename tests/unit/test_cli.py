@@ -1,0 +1,164 @@
+"""The command line's surface is frozen here: a verb or an option changes only together with this file."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from actionrec import __version__, cli
+from actionrec.errors import ActionrecError, InputError
+from tests.tiny_roots import actionrec
+
+COMMON = {"--config", "--set", "--verbose"}
+ON_A_ROOT = COMMON | {"--root", "--replace"}
+SURFACE = {
+    "synth": {"OUT", "--groups", "--clips-per-group", "--seconds", "--seed"},
+    "catalog": {"SOURCE", "--dataset", "--split"} | ON_A_ROOT,
+    "extract": {"--retry-failed"} | ON_A_ROOT,
+    "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
+    "demo": {"--root", "--set", "--replace", "--verbose"},
+    "doctor": COMMON | {"--root"},
+    "version": set(),
+}
+JOBS = Path(__file__).resolve().parents[2] / "jobs"
+
+
+def commands() -> dict[str, Any]:
+    return dict(typer.main.get_group(cli.app).commands)
+
+
+def names(command: Any) -> set[str]:
+    """Its options by their first spelling, its arguments in capitals."""
+    first = {parameter.opts[0] for parameter in command.params} - {"--help"}
+    return {name if name.startswith("-") else name.upper() for name in first}
+
+
+def test_the_surface_is_the_one_agreed_on() -> None:
+    assert {verb: names(command) for verb, command in commands().items()} == SURFACE
+
+
+@pytest.mark.parametrize("verb", SURFACE)
+def test_every_verb_explains_itself_and_each_of_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert actionrec(verb, "--help") == 0
+    text = capsys.readouterr().out
+    assert commands()[verb].help and all(option in text for option in SURFACE[verb] if option.startswith("-"))
+
+
+def test_every_verb_but_version_is_a_job_and_every_job_a_verb() -> None:
+    assert {path.stem for path in JOBS.glob("*.py")} == SURFACE.keys() - {"version"}
+
+
+@pytest.mark.parametrize("verb", sorted(SURFACE.keys() - {"version"}))
+def test_a_job_passes_its_options_to_its_verb(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(cli, "main", given.append)
+    monkeypatch.setattr(sys, "argv", [f"jobs/{verb}.py", "--root", "here"])
+    runpy.run_path(str(JOBS / f"{verb}.py"), run_name="__main__")
+    assert given == [[verb, "--root", "here"]]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["version"], ["extract", "--help"], ["extract", "--root"]])
+def test_nothing_heavy_is_imported_before_a_verb_needs_it(arguments: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from actionrec.cli import main\n"
+        "try:\n"
+        f"    main({arguments!r})\n"
+        "finally:\n"
+        "    heavy = {'ray', 'torch', 'av', 'timm', 'pandas', 'pyarrow', 'cv2', 'sklearn'} & sys.modules.keys()\n"
+        "    assert not heavy, heavy\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == (2 if arguments == ["extract", "--root"] else 0), ended.stderr
+
+
+def test_the_console_script_is_there() -> None:
+    script = Path(sys.executable).with_name("actionrec")
+    ended = subprocess.run([script, "version"], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout.strip()) == (0, __version__)
+
+
+class UnforeseenError(Exception):
+    """What nobody foresaw."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (InputError("x.csv, line 3: no path"), 2, "error: x.csv, line 3: no path"),
+        (ActionrecError("the store is full"), 1, "error: the store is full"),
+        pytest.param(
+            KeyboardInterrupt(),
+            130,
+            "error: interrupted; ",
+            marks=pytest.mark.xfail(reason="typer takes Ctrl-C for itself and exits without a word"),
+        ),
+        (cli._Terminated(), 143, "error: terminated; "),
+        (UnforeseenError("one\ntwo"), 1, "error: UnforeseenError: one two (--verbose shows where)"),
+        (ActionrecError("[red]brackets[/red] stay"), 1, "error: [red]brackets[/red] stay"),
+    ],
+)
+def test_every_error_is_one_sentence_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    sentence: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_open", fails)
+    assert actionrec("extract", "--root", "anywhere") == code
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith(sentence)
+
+
+def test_verbose_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*arguments: object) -> None:
+        raise UnforeseenError("why")
+
+    monkeypatch.setattr(cli, "_open", fails)
+    assert actionrec("extract", "--root", "anywhere", "--verbose") == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["extract", "--root", "s3://key:secret@bucket/run"], "credentials"),
+        (["extract", "--root", "ftp://host/run"], "ftp"),
+        (["extract", "--root", "R", "--config", "no-such-config"], "no-such-config"),
+        (["extract", "--root", "R", "--replace", "everything"], "everything"),
+        (["extract", "--root", "R", "--set", "no.such=1"], "unknown key no"),
+        (["catalog", "--root", "R"], "data.source"),
+        (["catalog", "no-such-folder", "--root", "R"], "no-such-folder"),
+        (["catalog", ".", "--root", "R", "--dataset", "tar"], "data.dataset"),
+        (["catalog", ".", "--root", "R", "--split", "4"], "data.split"),
+        (["demo", "--root", "s3://bucket/run"], "local folder"),
+        (["doctor", "--set", "clip.width=1"], "clip.width"),
+    ],
+)
+def test_bad_input_is_exit_code_2_and_one_sentence_that_names_it(
+    arguments: list[str],
+    named: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert actionrec(*arguments) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: ") and named in lines[0]
+    assert "secret" not in lines[0]
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+@pytest.mark.parametrize("arguments", [["extract"], ["no-such-verb"], ["extract", "--no-such-option"], ["synth"]])
+def test_what_the_parser_refuses_is_exit_code_2_too(arguments: list[str]) -> None:
+    assert actionrec(*arguments) == 2

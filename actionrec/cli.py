@@ -41,18 +41,16 @@ DEMO_SYNTH = "videos"  # under the demo's root
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 cannot finish or too many failures, 2 bad input, 130/143 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         app(given, prog_name="actionrec")
     except ActionrecError as error:
         _explain(str(error), given)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted as interruption:
         console.fail("interrupted; what is committed stays, and the same command goes on from there")
-        sys.exit(130)
-    except _Terminated:
-        console.fail("terminated; what is committed stays, and the same command goes on from there")
-        sys.exit(143)
+        sys.exit(128 + interruption.number)
     except Exception as error:  # noqa: BLE001 - a person gets a sentence even for what nobody foresaw
         _explain(f"{type(error).__name__}: {' '.join(str(error).split())} (--verbose shows where)", given)
         sys.exit(1)
@@ -84,6 +82,7 @@ def catalog(
     verbose: VerboseOption = False,
 ) -> None:
     """List the videos of a source with their labels, groups and splits."""
+    _belongs(replace, "catalog")
     _catalog(_open(root, config_name, assignments, replace, _data_layer(source, dataset, split)))
 
 
@@ -97,6 +96,7 @@ def extract(
     verbose: VerboseOption = False,
 ) -> None:
     """Compute frame, flow and audio features of every catalogued video; a rerun goes on where the last one ended."""
+    _belongs(replace, "extract")
     _extract(_open(root, config_name, assignments, replace), retry_failed, verbose)
 
 
@@ -119,19 +119,22 @@ def run(
 @app.command()
 def demo(
     root: RootOption = "runs/demo",
+    config_name: ConfigOption = "demo",
     assignments: SetOption = None,
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """The whole way on a laptop: render a small data set, then `run` with configs/demo.yaml."""
     from actionrec.media.synth import SynthSpec
+    from actionrec.storage.root import absolute
 
     if "://" in root:
         raise InputError(f"--root {root}: the demo renders its videos under its root, so that must be a local folder")
-    videos = Path(root) / DEMO_SYNTH
+    videos = Path(absolute(root)) / DEMO_SYNTH
     started = time.monotonic()
+    opened = _open(root, config_name, assignments, replace, _data_layer(str(videos), "ucf101", None))
     _synth(videos, SynthSpec())
-    _run(_open(root, "demo", assignments, replace, _data_layer(str(videos), "ucf101", None)), False, verbose)
+    _run(opened, False, verbose)
     console.out.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -165,6 +168,11 @@ def version() -> None:
     console.out.print(__version__)
 
 
+def _belongs(replace: str | None, verb: str) -> None:
+    if replace not in (None, verb):
+        raise InputError(f"--replace {replace}: this verb makes {verb}; use `actionrec run --replace {replace}`")
+
+
 def _open(
     root: str,
     config_name: str | None,
@@ -179,8 +187,10 @@ def _open(
 
 
 def _data_layer(source: str | None, dataset: str | None, split: int | None) -> dict[str, Any]:
-    from actionrec.storage.sources import absolute
+    from actionrec.storage.root import absolute
 
+    if source and dataset is None and source.lower().endswith(".csv"):
+        dataset = "csv"
     given = {"source": absolute(source) if source else None, "dataset": dataset, "split": split}
     return {key: value for key, value in given.items() if value is not None}
 
@@ -229,7 +239,8 @@ def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
     if result.missing or result.repeated:
         raise ActionrecError(
             f"{root.store.url}: {len(result.missing)} videos are unaccounted for, {len(result.repeated)} stand twice; "
-            f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again"
+            f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again, "
+            "or with --replace extract if that does not help"
         )
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
     if share > limit:
@@ -270,12 +281,15 @@ def _run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     _extract(root, retry_failed, verbose)
 
 
-class _Terminated(BaseException):
-    """SIGTERM, raised where the main thread stands, so that everything is closed on the way out."""
+class _Interrupted(BaseException):
+    """A signal, raised where the main thread stands, so that everything is closed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    raise _Terminated
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise _Interrupted(number)
 
 
 def _explain(sentence: str, arguments: Sequence[str]) -> None:

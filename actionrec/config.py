@@ -89,7 +89,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Extract:
-    """How the work is cut and placed. Nothing here changes a value."""
+    """How the work is cut and placed. Nothing here changes a value by more than the rounding of float32 arithmetic."""
 
     part_videos: int = knob(16, 1, 10_000)
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: GPUs where the cluster has any now

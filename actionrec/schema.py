@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from actionrec.errors import ActionrecError
+from actionrec.errors import InputError
 
 SPLITS = ("train", "val", "test")
 STREAMS = ("spatial", "flow", "audio", "motion")
@@ -96,8 +96,8 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
                 raise TypeError(f"column {field.name} is {found.field(field.name).type}, not {field.type}")
         return file.read(columns=schema.names)
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
-        raise ActionrecError(
-            f"{name}: not a table that this version reads ({_one_line(error)}); make it again"
+        raise InputError(
+            f"{name}: not a table that this version reads ({_one_line(error)}); delete it and run again what makes it"
         ) from None
 
 

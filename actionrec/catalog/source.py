@@ -15,10 +15,13 @@ VIDEO_EXTENSIONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One listed file: its POSIX path below the source, spelt exactly as the storage spells it, and its size."""
+    """One listed file: its POSIX path below the source, spelt exactly as the storage spells it, and its size.
+
+    None: the name is there, but no bytes are (a link to nowhere, a pipe).
+    """
 
     relative_path: str
-    bytes: int
+    bytes: int | None
 
 
 class Video(NamedTuple):

@@ -8,7 +8,8 @@ from typing import Any
 
 import ray
 
-from actionrec.distributed.part import Watcher
+from actionrec.distributed.part import CRASHES, Watcher
+from actionrec.errors import ActionrecError
 
 POLL_S = 0.5
 
@@ -19,10 +20,14 @@ class Board:
 
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}
+        self._parts: collections.Counter[int] = collections.Counter()
         self._begun: collections.Counter[tuple[int, str]] = collections.Counter()
 
-    def begin(self, part: int) -> None:
+    def begin(self, part: int) -> int:
+        """Returns how often the part was begun before."""
         self._counts[part] = [0, 0]  # a part that is computed again after a crash is counted again
+        self._parts[part] += 1
+        return self._parts[part] - 1
 
     def starting(self, part: int, video_id: str) -> int:
         self._begun[part, video_id] += 1
@@ -44,8 +49,12 @@ class BoardWatcher(Watcher):
     def __init__(self, board: Any) -> None:
         self._board = board
 
-    def begin(self, part: int) -> None:
-        self._board.begin.remote(part)
+    def begin(self, part: int, videos: int) -> None:
+        deaths: int = ray.get(self._board.begin.remote(part))
+        if deaths > CRASHES * (videos + 1):  # each video may have its own; more is no video's fault
+            raise ActionrecError(
+                f"part {part} has ended its worker {deaths} times; look at the machine, then run again"
+            )
 
     def starting(self, part: int, video_id: str) -> int:
         crashes: int = ray.get(self._board.starting.remote(part, video_id))

@@ -16,6 +16,7 @@ from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, begin_extract
 from actionrec.storage.sources import source_folder
+from actionrec.storage.store import Store
 from actionrec.storage.weights import prepare
 
 CPU_ACTOR_BYTES = 2.5 * 2**30  # networks, decoder and two decoded clips of 36 s; measured 2.2 GiB at most
@@ -50,12 +51,12 @@ def extract(
         raise InputError(f"{root.store.url}: the catalog is empty; catalog a source that holds videos")
     on_stage("weights")
     weights = prepare(root.config, root.store)
+    root.clear("extract")
     fingerprint = begin_extract(root, {name: ref.sha256 for name, ref in weights.items()})
-    root.save_config()
     on_stage("plan")
     plan = parts.plan(root.store, ids, root.config.extract.part_videos, fingerprint)
     if retry_failed:
-        _uncommit_failed(root)
+        _uncommit_failed(root.store, fingerprint)
     done = parts.committed(root.store)
     videos = _videos(catalog, root.config)
     todo = {part: [videos[i] for i in members if i in videos] for part, members in plan.items() if part not in done}
@@ -69,14 +70,14 @@ def extract(
         with session(verbose) as cluster:
             on_stage("extract")
             _map_parts(job, todo, cluster, report)
-    return parts.reconcile(root.store, ids)
+    return parts.reconcile(root.store, ids, fingerprint)
 
 
-def _uncommit_failed(root: Root) -> None:
+def _uncommit_failed(store: Store, fingerprint: str) -> None:
     """Take back the commit marks of parts with a failed video, so that those parts are computed again."""
-    for part in sorted(parts.committed(root.store)):
-        if "failed" in parts.statuses(root.store, [part])["status"].to_pylist():
-            root.store.delete(layout.commit_mark(part))
+    for part, table in parts.statuses(store, sorted(parts.committed(store)), fingerprint).items():
+        if "failed" in table["status"].to_pylist():
+            store.delete(layout.commit_mark(part))
 
 
 def _videos(catalog: pa.Table, config: Config) -> dict[str, Video]:
@@ -116,10 +117,12 @@ def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report:
     )
     with Poll(board, report):
         try:
-            for _ in dataset.iter_rows():
-                pass
+            for receipt in dataset.iter_rows():
+                if receipt["error"]:
+                    raise (InputError if receipt["bad_input"] else ActionrecError)(receipt["error"])
         except ray.exceptions.RayError as error:
-            raise _plain(error) from None
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise ActionrecError(f"a worker failed: {(lines or ['no reason given'])[-1]}; run again to go on") from None
 
 
 def _pool(config: Config, cluster: Cluster) -> tuple[bool, int]:
@@ -143,26 +146,25 @@ def _cpu_actors(config: Config, cluster: Cluster) -> int:
     return max(1, int(min(real / config.extract.threads, by_memory)))
 
 
-def _plain(error: BaseException) -> ActionrecError:
-    """Our own error from inside a worker, where there is one; else what Ray says, in one line."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ActionrecError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return ActionrecError(f"a worker failed: {lines[-1] if lines else type(error).__name__}; run again to go on")
-
-
 class _PartActor:
-    """A PartWorker as Ray Data's actor: takes one row, returns a receipt."""
+    """A PartWorker as Ray Data's actor: takes one row, returns a receipt.
+
+    Errors of ours travel as receipts, because Ray would print them as tracebacks and wrap them past recognition.
+    """
 
     def __init__(self, job: Job, board: Any, device: str) -> None:
-        self._worker = PartWorker(job, device)
         self._watcher = BoardWatcher(board)
+        self._worker, self._error = None, None
+        try:
+            self._worker = PartWorker(job, device)
+        except ActionrecError as error:
+            self._error = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        videos = [Video(**video) for video in row["videos"]]
-        self._watcher.begin(row["part"])
-        self._worker.run(row["part"], videos, self._watcher)
-        return {"part": row["part"]}
+        error = self._error
+        if self._worker:
+            try:
+                self._worker.run(row["part"], [Video(**video) for video in row["videos"]], self._watcher)
+            except ActionrecError as failure:
+                error = failure
+        return {"part": row["part"], "error": str(error or ""), "bad_input": isinstance(error, InputError)}

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from actionrec import schema
-from actionrec.config import Config
+from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
 from actionrec.errors import Reason, VideoError
 from actionrec.media.decode import Decoded
@@ -50,6 +50,9 @@ class Video:
 
 class Watcher:
     """Is told where the work stands. This one does not care; the driver's reports it across the cluster."""
+
+    def begin(self, part: int, videos: int) -> None:
+        """A part of so many videos is about to be computed. ActionrecError where it has ended its worker too often."""
 
     def starting(self, part: int, video_id: str) -> int:
         """A video is about to be computed; returns how often that has ended a worker."""
@@ -90,6 +93,7 @@ class PartWorker:
         """Compute and commit one part. A bad video becomes a row; only a store that does not answer raises."""
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
+        watcher.begin(part, len(videos))
         for loaded in self._loaded_ahead(videos):
             video_id = loaded.video.video_id
             crashes = watcher.starting(part, video_id)
@@ -99,6 +103,7 @@ class PartWorker:
                 if result.row is not None:
                     rows[stream].append((video_id, result.row))
             watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
+            del loaded, computed  # or one decoded video more would live while the next one is awaited
         for stream, stream_rows in rows.items():
             self._put(layout.feature(stream, part), self._streams.table(stream, stream_rows))
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
@@ -118,20 +123,19 @@ class PartWorker:
         return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
 
     def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[Loaded]:
-        """The videos in order, decoded in the background, never more than `_ahead` of them in memory."""
+        """The videos in order, decoded in the background; at most `_ahead` of them at once, counting the yielded one."""
         waiting = deque(videos)
         futures = deque(self._threads.submit(self._load, waiting.popleft()) for _ in videos[: self._ahead])
         while futures:
-            loaded = futures.popleft().result()
+            yield futures.popleft().result()
             if waiting:
                 futures.append(self._threads.submit(self._load, waiting.popleft()))
-            yield loaded
 
     def _load(self, video: Video) -> Loaded:
         start = read_end = time.perf_counter()
         sha256 = None
         try:
-            data = read_video(self._source, video)
+            data = read_video(self._source, video, self._job.config.limits)
             sha256 = hashlib.sha256(data).hexdigest()
             read_end = time.perf_counter()
             decoded = self._decode(data)
@@ -151,15 +155,19 @@ class PartWorker:
         self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
 
 
-def read_video(source: Store, video: Video) -> bytes:
+def read_video(source: Store, video: Video, limits: Limits) -> bytes:
     """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file."""
+    if video.bytes is None:
+        raise VideoError(Reason.MISSING, "the file was not there when it was catalogued; restore it and catalog again")
+    if video.bytes > limits.file_gib * 2**30:
+        raise VideoError(Reason.TOO_LARGE, f"{video.bytes / 2**30:.3g} GiB, over limits.file_gib = {limits.file_gib:g}")
     for _ in range(READ_TRIES):
         try:
             data = source.read(video.key)
         except (FileNotFoundError, PermissionError) as error:
             detail = "the file is not there" if isinstance(error, FileNotFoundError) else "the file may not be read"
             raise VideoError(Reason.MISSING, f"{detail}; restore it, then run with --retry-failed") from None
-        if video.bytes is None or len(data) == video.bytes:
+        if len(data) == video.bytes:
             return data
     detail = (
         f"{len(data)} bytes were read where the catalog says {video.bytes}; if the file has changed, catalog it again"

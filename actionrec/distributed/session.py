@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import secrets
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ def _start(verbose: bool) -> None:
         if os.environ.get("RAY_ADDRESS"):  # under `ray job submit`, where resource arguments are an error
             ray.init(log_to_driver=verbose, logging_level=level)
         else:
-            # Ray's ports listen on all interfaces whatever is asked; a local session demands a token by default.
+            _demand_token()
             ray.init(
                 address="local",
                 num_cpus=max(MIN_LOGICAL_CPUS, cores()),
@@ -65,6 +66,15 @@ def _start(verbose: bool) -> None:
         raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(level)
+
+
+def _demand_token() -> None:
+    """Ray's ports listen on all interfaces whatever is asked, so a session demands a token: one of its own, in memory.
+
+    Ray would write one that every user of the machine can read, and fail where there is no home to write it to.
+    """
+    if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _cluster() -> Cluster:

@@ -1,5 +1,7 @@
 """Where everything lies under a root: the only place that spells a key."""
 
+import re
+
 CONFIG = "config.yaml"
 CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
@@ -28,6 +30,11 @@ def commit_mark(part: int) -> str:
 
 def part_of_mark(key: str) -> int | None:
     """The part that a key under STATUS commits, or None for a key of another kind."""
-    name = key.removeprefix(STATUS)
-    digits = name.removeprefix("extract-").removesuffix(".parquet")
-    return int(digits) if digits.isdigit() and name == f"extract-{digits}.parquet" else None
+    found = re.fullmatch(re.escape(STATUS) + r"extract-([0-9]{6,9})\.parquet", key)
+    return int(found[1]) if found else None
+
+
+def part_of_feature(stream: str, key: str) -> int | None:
+    """The part that a key of a stream's features holds, or None for a key of another kind."""
+    found = re.fullmatch(re.escape(features(stream)) + r"part-([0-9]{6,9})\.parquet", key)
+    return int(found[1]) if found else None

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from actionrec.errors import ActionrecError
+from actionrec.errors import ActionrecError, InputError
 
 
 class LocalStore:
@@ -21,8 +21,10 @@ class LocalStore:
         try:
             if not path.resolve().is_relative_to(self._root):
                 raise PermissionError(f"{path} is a link that leads out of {self.url}")
+            if path.exists() and not path.is_file():
+                raise FileNotFoundError(f"{path} is no regular file")  # reading a pipe would wait for ever
             return path.read_bytes()
-        except (NotADirectoryError, IsADirectoryError) as error:
+        except NotADirectoryError as error:
             raise FileNotFoundError(str(error)) from None
         except OSError as error:
             if isinstance(error, FileNotFoundError | PermissionError):
@@ -46,15 +48,15 @@ class LocalStore:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
-    def sizes(self, prefix: str = "") -> dict[str, int]:
-        found: dict[str, int] = {}
-        top = self._path(prefix)
-        for folder, _, names in os.walk(top, onerror=self._unreadable):
-            for name in names:
+    def sizes(self, prefix: str = "") -> dict[str, int | None]:
+        found: dict[str, int | None] = {}
+        for folder, folders, names in os.walk(self._path(prefix), onerror=self._unreadable):
+            for name in folders + names:
                 path = Path(folder, name)
-                key = path.relative_to(self._root).as_posix()
-                if not name.startswith(".tmp-"):
-                    found[key] = path.stat().st_size if path.exists() else -1  # -1: a link to nowhere
+                if path.is_symlink() and path.exists() and not path.resolve().is_relative_to(self._root):
+                    raise InputError(f"{path}: this link leads out of {self.url}; copy what it names, or remove it")
+                if name in names and not name.startswith(".tmp-"):
+                    found[path.relative_to(self._root).as_posix()] = path.stat().st_size if path.is_file() else None
         return found
 
     def delete(self, prefix: str) -> None:
@@ -93,7 +95,7 @@ class LocalStore:
     @staticmethod
     def _unreadable(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            raise ActionrecError(f"{error.filename}: the folder cannot be listed ({error.strerror})") from None
+            raise InputError(f"{error.filename}: the folder cannot be listed ({error.strerror})") from None
 
 
 def _umask() -> int:

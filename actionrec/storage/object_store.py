@@ -9,6 +9,7 @@ from actionrec.config import Storage
 from actionrec.errors import ActionrecError, InputError
 
 T = TypeVar("T")
+TRIES = 6  # with growing pauses, of some 3 s in all
 
 
 class ObjectStore:
@@ -43,7 +44,7 @@ class ObjectStore:
         with self._refused(key):
             return bool(self._call(key, self._fs.exists))
 
-    def sizes(self, prefix: str = "") -> dict[str, int]:
+    def sizes(self, prefix: str = "") -> dict[str, int | None]:
         def find(path: str) -> dict[str, Any]:
             found: dict[str, Any] = self._fs.find(path, detail=True)
             return found
@@ -97,18 +98,17 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
 
     if scheme != "s3":
         return fsspec.filesystem(scheme, skip_instance_cache=scheme != "memory")
-    return fsspec.filesystem(
+    s3 = fsspec.filesystem(
         "s3",
         endpoint_url=storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"),
         use_listings_cache=False,
         skip_instance_cache=True,
         default_fill_cache=False,
-        config_kwargs={
-            "connect_timeout": 5,
-            "read_timeout": 60,
-            "retries": {"max_attempts": 4, "mode": "standard"},  # backs off with jitter on 5xx and resets
-        },
+        # One layer repeats, or each layer's repeats multiply those of the other.
+        config_kwargs={"connect_timeout": 3, "read_timeout": 60, "retries": {"total_max_attempts": 1}},
     )
+    s3.retries = TRIES
+    return s3
 
 
 def _precondition_failed(error: BaseException) -> bool:

@@ -33,20 +33,11 @@ class Reconciled:
         return self.ok + len(self.failed) + len(self.missing)
 
 
-def planned(store: Store) -> dict[int, list[str]]:
-    """Part -> its videos, in order, over all generations of the plan."""
-    parts: dict[int, list[str]] = {}
-    for key in sorted(store.sizes(layout.PLANS)):
-        table = schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")
-        for part, video_id in zip(table["part"].to_pylist(), table["video_id"].to_pylist(), strict=True):
-            parts.setdefault(part, []).append(video_id)
-    return parts
-
-
 def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: str) -> dict[int, list[str]]:
-    """`planned`, after planning new parts for the videos that have none. Two drivers at once agree on one plan."""
+    """Part -> its videos, with new parts for the videos that had none. Two drivers at once agree on one plan."""
     while True:
-        parts = planned(store)
+        keys = sorted(store.sizes(layout.PLANS))  # listed once: the next generation must follow what was read
+        parts = _read_plans(store, keys)
         known = {video_id for ids in parts.values() for video_id in ids}
         fresh = [video_id for video_id in video_ids if video_id not in known]
         if not fresh:
@@ -54,33 +45,54 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
         first = max(parts, default=-1) + 1
         numbers = [first + i // part_videos for i in range(len(fresh))]
         table = pa.table({"part": pa.array(numbers, pa.int32()), "video_id": fresh}, schema=schema.PLAN)
-        generation = len(store.sizes(layout.PLANS))
-        store.put_new(layout.plan(generation), schema.to_parquet(table, fingerprint))
+        store.put_new(layout.plan(len(keys)), schema.to_parquet(table, fingerprint))
         # Won or lost, what is stored now is the plan: read it again.
 
 
+def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
+    parts: dict[int, list[str]] = {}
+    for key in keys:
+        table = schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")
+        for part, video_id in zip(table["part"].to_pylist(), table["video_id"].to_pylist(), strict=True):
+            parts.setdefault(part, []).append(video_id)
+    return parts
+
+
 def committed(store: Store) -> set[int]:
-    marks = (layout.part_of_mark(key) for key in store.sizes(layout.STATUS))
+    """Parts with a commit mark and all the files that it vouches for."""
+    marks = {layout.part_of_mark(key) for key in store.sizes(layout.STATUS)}
+    for stream in layout.EXTRACT_STREAMS:
+        marks &= {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
     return {part for part in marks if part is not None}
 
 
-def statuses(store: Store, parts: Sequence[int]) -> pa.Table:
-    """The status rows of these committed parts [rows, schema.STATUS]."""
+def statuses(store: Store, parts: Sequence[int], fingerprint: str) -> dict[int, pa.Table]:
+    """Part -> its status rows [rows, schema.STATUS].
 
-    def read(part: int) -> pa.Table:
+    A part that was committed under another fingerprint, by a worker that outlived a --replace, loses its mark instead.
+    """
+
+    def read(part: int) -> pa.Table | None:
         key = layout.commit_mark(part)
         try:
-            return schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
+            data = store.read(key)
         except FileNotFoundError:
             raise ActionrecError(f"{store.url}/{key}: it was listed a moment ago and is gone; run again") from None
+        table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
+        if schema.fingerprint_of(data) == fingerprint:
+            return table
+        store.delete(key)
+        return None
 
     with ThreadPoolExecutor(READERS) as pool:
-        return pa.concat_tables([schema.STATUS.empty_table(), *pool.map(read, parts)])
+        tables = zip(parts, pool.map(read, parts), strict=True)
+        return {part: table for part, table in tables if table is not None}
 
 
-def reconcile(store: Store, video_ids: Sequence[str]) -> Reconciled:
+def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str) -> Reconciled:
     """Hold the catalog's ids against the status table: every id once per stream, as ok, no_audio or failed."""
-    table = statuses(store, sorted(committed(store)))
+    found = statuses(store, sorted(committed(store)), fingerprint)
+    table = pa.concat_tables([schema.STATUS.empty_table(), *found.values()])
     wanted = set(video_ids)
     seen: dict[str, int] = {}
     failed: dict[str, tuple[str, str]] = {}

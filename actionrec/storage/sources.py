@@ -1,6 +1,5 @@
 """Where videos come from: lists a source, builds its catalog, and keeps a root's catalog up with it."""
 
-import os
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -24,11 +23,6 @@ class Catalogued:
     warnings: list[str]
 
 
-def absolute(source: str) -> str:
-    """A local path made absolute; a URL as it is."""
-    return source.rstrip("/") if "://" in source else os.path.abspath(os.path.expanduser(source))
-
-
 def source_folder(data: Data) -> str:
     """The folder or prefix that holds the videos: a CSV's own folder, else the source itself."""
     if data.source is None:
@@ -43,18 +37,28 @@ def catalog(root: Root) -> Catalogued:
     InputError, unless the stage is replaced.
     """
     found = _read_source(root.config)
-    old = root.catalog() if root.begun("catalog") else schema.CATALOG.empty_table()
-    _refuse_lost(root, old, found.table)
+    old = schema.CATALOG.empty_table()
+    if root.begun("catalog") and root.replace != "catalog":
+        old = root.catalog()
+        _refuse_lost(root, old, found.table)
+    warnings = [*found.warnings, *_moved(old, found.table)]
     if not found.table.equals(old):
         mark = fingerprint("catalog", root.config, {})
-        root.store.put(layout.CATALOG, schema.to_parquet(found.table, mark))
+        data = schema.to_parquet(found.table, mark)
+        root.clear("catalog")
+        root.save_config()
+        root.store.put(layout.CATALOG, data)
     root.save_config()
-    return Catalogued(found.table, found.table.num_rows - old.num_rows, found.warnings)
+    return Catalogued(found.table, found.table.num_rows - old.num_rows, warnings)
 
 
 def _read_source(config: Config) -> Catalog:
     folder = source_folder(config.data).rstrip("/") + "/"
     source = str(config.data.source)
+    if source.lower().endswith(".csv") and config.data.dataset != "csv":
+        raise InputError(
+            f"{source}: this looks like a CSV, which is not read as {config.data.dataset}; add --dataset csv"
+        )
     store = open_store(folder, config.storage)
     listing = [SourceFile(key, size) for key, size in store.sizes().items()]
     if not listing:
@@ -78,3 +82,13 @@ def _refuse_lost(root: Root, old: pa.Table, new: pa.Table) -> None:
             f"{root.store.url}: {len(lost):,} catalogued videos are gone or have changed, the first is {lost[0]!r}; "
             "use another --root, or --replace catalog to delete the catalog and all that follows"
         )
+
+
+def _moved(old: pa.Table, new: pa.Table) -> list[str]:
+    """The warning about videos that new ones have moved to another split or class number; empty if there are none."""
+    columns = ("video_id", "split", "class_index")
+    rows = [set(zip(*(table[name].to_pylist() for name in columns), strict=True)) for table in (old, new)]
+    moved = len(rows[0] - rows[1])
+    if not moved:
+        return []
+    return [f"{moved:,} videos have another split or class number now, because new ones came: train models again"]

@@ -32,8 +32,11 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
-    def sizes(self, prefix: str = "") -> dict[str, int]:
-        """Key -> bytes of everything whose key begins with `prefix`, which ends in "/" or is empty."""
+    def sizes(self, prefix: str = "") -> dict[str, int | None]:
+        """Key -> bytes of everything whose key begins with `prefix`, which ends in "/" or is empty.
+
+        None for what has a name and no bytes: a link to nowhere, a pipe.
+        """
 
     def delete(self, prefix: str) -> None:
         """Remove the key `prefix`, or all keys under it where it ends in "/"."""
@@ -41,16 +44,22 @@ class Store(Protocol):
 
 def open_store(url: str, storage: Storage) -> Store:
     """The store at `url`: a local path, or scheme://bucket/prefix. Credentials come from the environment only."""
+    if "@" in (storage.endpoint_url or ""):
+        raise InputError("storage.endpoint_url must not hold credentials; put them into the environment")
+    if not url:
+        raise InputError("--root is empty; name a folder, or s3://bucket/prefix")
     if "://" not in url:
         return LocalStore(url)
     parts = urlsplit(url)
-    if parts.scheme == "file":
+    if parts.scheme == "file" and not parts.netloc:
         return LocalStore(parts.path)
     if parts.scheme not in SCHEMES:
-        raise InputError(f"{_shown(url)}: storage of the kind {parts.scheme}:// is not supported; use a path or s3://")
+        raise InputError(f"{_shown(url)}: this kind of storage is not supported; use a path or s3://bucket/prefix")
     if "@" in parts.netloc or parts.query:
         raise InputError(f"{_shown(url)}: a URL must not hold credentials; put them into the environment")
-    return ObjectStore(url, storage)
+    if not parts.netloc:
+        raise InputError(f"{_shown(url)}: the bucket is missing; write {parts.scheme}://bucket/prefix")
+    return ObjectStore(f"{parts.scheme}://{url.partition('://')[2]}", storage)
 
 
 def _shown(url: str) -> str:

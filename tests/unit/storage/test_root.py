@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.config import load
+from actionrec.config import dump, load
 from actionrec.errors import InputError
 from actionrec.storage import layout
 from actionrec.storage.root import Root, begin_extract, fingerprint, open_root, settings
@@ -63,15 +63,36 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
         begin_extract(root, {"frame": "1", "audio": "3"})
 
 
-def test_replacing_a_stage_deletes_it_and_what_follows(tmp_path: Path) -> None:
+def test_replacing_a_stage_deletes_it_and_what_follows_once_it_is_ready(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
     begin_extract(root, {})
     root.store.put(layout.feature("spatial", 0), b"x")
     root.store.put(layout.commit_mark(0), b"x")
-    open_root(str(tmp_path), [{"clip": {"max_s": 6}}], replace="extract")
+    everything = set(root.store.sizes())
+    replaced = open_root(str(tmp_path), [{"clip": {"max_s": 6}}], replace="extract")
+    assert set(root.store.sizes()) == everything  # nothing is deleted before the stage has checked its input
+    replaced.clear("catalog")
+    assert set(root.store.sizes()) == everything
+    replaced.clear("extract")
     assert set(root.store.sizes()) == {layout.CONFIG, layout.CATALOG}
+    with pytest.raises(InputError, match=r"stage catalog .*data\.dataset"):
+        open_root(str(tmp_path), [{"data": {"dataset": "csv"}}], replace="extract")
     with pytest.raises(InputError, match="no such stage"):
         open_root(str(tmp_path), replace="everything")
+
+
+def test_a_driver_killed_between_two_writes_leaves_a_root_that_goes_on(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    changed = open_root(str(tmp_path), [{"clip": {"max_s": 5}}])
+    begin_extract(changed, {})
+    root.store.put(layout.CONFIG, dump(root.config).encode())  # as if save_config had never come
+    assert begin_extract(open_root(str(tmp_path), [{"clip": {"max_s": 5}}]), {})
+
+
+def test_a_relative_source_means_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_root("root", [{"data": {"source": "clips.csv"}}]).config.data.source == str(tmp_path / "clips.csv")
+    assert open_root("root", [{"data": {"source": "s3://b/x/"}}]).config.data.source == "s3://b/x"
 
 
 def test_a_damaged_catalog_or_config_is_one_sentence(tmp_path: Path) -> None:

@@ -112,12 +112,35 @@ def test_results_are_as_readable_as_any_file(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "key").stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode)
 
 
-@pytest.mark.parametrize(
-    "url", ["ftp://host/x", "http://host/x", "s3://key:SECRET@bucket/x", "s3://bucket/x?sig=SECRET"]
-)
+def test_links_out_and_things_that_are_no_files_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "root").mkdir()
+    os.mkfifo(tmp_path / "root" / "pipe.mp4")
+    os.symlink(tmp_path / "root" / "nowhere", tmp_path / "root" / "dangling.mp4")
+    store = LocalStore(str(tmp_path / "root"))
+    assert store.sizes() == {"pipe.mp4": None, "dangling.mp4": None}
+    for key in store.sizes():
+        with pytest.raises(FileNotFoundError):
+            store.read(key)
+    os.symlink(tmp_path / "outside", tmp_path / "root" / "Class")
+    with pytest.raises(InputError, match="Class: this link leads out"):
+        store.sizes()
+
+
+REFUSED = ["", "ftp://host/x", "http://host/x", "s3://", "s3:///x", "file://rel/x"]
+WITH_SECRETS = ["s3://key:SECRET@bucket/x", "s3://bucket/x?sig=SECRET"]
+
+
+@pytest.mark.parametrize("url", [*REFUSED, *WITH_SECRETS])
 def test_a_url_that_is_refused_shows_no_secret(url: str) -> None:
     with pytest.raises(InputError) as refusal:
         open_store(url, Storage())
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_an_endpoint_with_credentials_is_refused() -> None:
+    with pytest.raises(InputError) as refusal:
+        open_store("s3://bucket/x", Storage(endpoint_url="http://KEY:SECRET@host"))
     assert "SECRET" not in str(refusal.value)
 
 
@@ -129,5 +152,6 @@ def test_a_bucket_that_is_not_there_and_a_wrong_key_are_named(s3_bucket: tuple[s
 
 def test_a_server_that_is_not_there_is_one_sentence(s3_bucket: tuple[str, str]) -> None:
     store = open_store("s3://bucket/x", Storage(endpoint_url="http://127.0.0.1:9"))
-    with pytest.raises(ActionrecError, match="does not answer"):
-        store.read("key")
+    for action in (lambda: store.read("key"), store.sizes, lambda: store.put("key", b"x")):
+        with pytest.raises(ActionrecError, match="does not answer"):
+            action()

@@ -102,12 +102,13 @@ def write_clips(source: Path, numbers: Sequence[int]) -> list[str]:
 
 def actionrec(*arguments: object) -> int:
     """Run a command in this process; its exit code."""
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as ended:
             main([str(argument) for argument in arguments])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return int(ended.value.code or 0)
 
 

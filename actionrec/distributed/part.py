@@ -123,7 +123,7 @@ class PartWorker:
         return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
 
     def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[Loaded]:
-        """The videos in order, decoded in the background; at most `_ahead` of them at once, counting the yielded one."""
+        """The videos in order, decoded in the background; at most `_ahead` at once, counting the yielded one."""
         waiting = deque(videos)
         futures = deque(self._threads.submit(self._load, waiting.popleft()) for _ in videos[: self._ahead])
         while futures:

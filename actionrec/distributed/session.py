@@ -4,9 +4,11 @@ import contextlib
 import logging
 import os
 import secrets
+import sysconfig
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import ray
 
@@ -53,6 +55,7 @@ def _start(verbose: bool) -> None:
             ray.init(log_to_driver=verbose, logging_level=level)
         else:
             _demand_token()
+            _share_code()
             ray.init(
                 address="local",
                 num_cpus=max(MIN_LOGICAL_CPUS, cores()),
@@ -75,6 +78,14 @@ def _demand_token() -> None:
     """
     if not os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _share_code() -> None:
+    """Workers import the package that this process runs, which need not be the one that is installed."""
+    code = str(Path(__file__).resolve().parents[2])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if code not in (*known, sysconfig.get_path("purelib")):
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [code, *known]))
 
 
 def _cluster() -> Cluster:

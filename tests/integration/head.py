@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 START_S = 60.0
-STOP_S = 5.0  # after which what still runs is killed
+STOP_S = 3.0  # after which what still runs is killed
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,11 @@ class Head:
 
     def answer(self, path: str, token: str | None) -> int:
         """The HTTP status of a GET."""
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(self.address + path)
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
         try:
-            with urllib.request.urlopen(urllib.request.Request(self.address + path, headers=headers), timeout=10) as got:
+            with urllib.request.urlopen(request, timeout=10) as got:
                 return int(got.status)
         except urllib.error.HTTPError as error:
             return error.code
@@ -84,12 +86,10 @@ def head(token: str, num_cpus: int) -> Iterator[Head]:
 def processes_of(folder: Path) -> set[int]:
     """Living processes that know the folder by their command line or environment: the head, and all it started."""
     found = set()
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdigit() and bytes(folder) in (entry / "environ").read_bytes() + (
-                entry / "cmdline"
-            ).read_bytes():
-                found.add(int(entry.name))
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended, or is somebody else's
+            if bytes(folder) in (process / "environ").read_bytes() + (process / "cmdline").read_bytes():
+                found.add(int(process.name))
     return found - {os.getpid()}
 
 
@@ -101,7 +101,9 @@ def _environment(folder: Path, token: str) -> dict[str, str]:
     libraries.write_text(sysconfig.get_path("purelib"))  # .pth files over there, an editable install's, do not count
     (folder / "token").write_text(token)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "AWS_", "PYTHON"))}
+    (folder / "tmp").mkdir()
     return kept | {
+        "TMPDIR": str(folder / "tmp"),  # what a killed process would leave there goes with the folder
         "PATH": f"{folder / 'env/bin'}{os.pathsep}{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(folder / "token"),
@@ -138,4 +140,4 @@ def _stop(process: subprocess.Popen[bytes], folder: Path) -> None:
         while processes_of(folder) and time.monotonic() < deadline:
             process.poll()  # or it would stay as a zombie
             time.sleep(0.1)
-    process.wait(STOP_S)
+    process.wait()

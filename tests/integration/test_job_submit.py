@@ -1,4 +1,4 @@
-"""Extraction as on a cluster: a head with two logical CPUs and a token, and the package only in the submitted folder."""
+"""Extraction as on a cluster: a head of two logical CPUs, a token, and the package in the submitted folder only."""
 
 import json
 import shutil

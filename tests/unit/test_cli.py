@@ -1,6 +1,7 @@
 """The command line's surface is frozen here: a verb or an option changes only together with this file."""
 
 import runpy
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ SURFACE = {
     "catalog": {"SOURCE", "--dataset", "--split"} | ON_A_ROOT,
     "extract": {"--retry-failed"} | ON_A_ROOT,
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
-    "demo": {"--root", "--set", "--replace", "--verbose"},
+    "demo": ON_A_ROOT,
     "doctor": COMMON | {"--root"},
     "version": set(),
 }
@@ -92,13 +93,8 @@ class UnforeseenError(Exception):
     [
         (InputError("x.csv, line 3: no path"), 2, "error: x.csv, line 3: no path"),
         (ActionrecError("the store is full"), 1, "error: the store is full"),
-        pytest.param(
-            KeyboardInterrupt(),
-            130,
-            "error: interrupted; ",
-            marks=pytest.mark.xfail(reason="typer takes Ctrl-C for itself and exits without a word"),
-        ),
-        (cli._Terminated(), 143, "error: terminated; "),
+        (cli._Interrupted(signal.SIGINT), 130, "error: interrupted; "),
+        (cli._Interrupted(signal.SIGTERM), 143, "error: interrupted; "),
         (UnforeseenError("one\ntwo"), 1, "error: UnforeseenError: one two (--verbose shows where)"),
         (ActionrecError("[red]brackets[/red] stay"), 1, "error: [red]brackets[/red] stay"),
     ],

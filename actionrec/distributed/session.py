@@ -50,25 +50,44 @@ def _start(verbose: bool) -> None:
     if not verbose:
         os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
         warnings.filterwarnings("ignore", module=r"ray\b")
+    hidden = contextlib.nullcontext() if verbose else _hidden_stderr()
     try:
-        if os.environ.get("RAY_ADDRESS"):  # under `ray job submit`, where resource arguments are an error
-            ray.init(log_to_driver=verbose, logging_level=level)
-        else:
-            _demand_token()
-            _share_code()
-            ray.init(
-                address="local",
-                num_cpus=max(MIN_LOGICAL_CPUS, cores()),
-                include_dashboard=False,
-                log_to_driver=verbose,
-                logging_level=level,
-            )
+        with hidden:
+            _init(verbose, level)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         reason = " ".join(str(error).split())[:300]
         raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
     for name in ("ray", "ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(level)
+
+
+def _init(verbose: bool, level: int) -> None:
+    if os.environ.get("RAY_ADDRESS"):  # under `ray job submit`, where resource arguments are an error
+        ray.init(log_to_driver=verbose, logging_level=level)
+    else:
+        _demand_token()
+        _share_code()
+        ray.init(
+            address="local",
+            num_cpus=max(MIN_LOGICAL_CPUS, cores()),
+            include_dashboard=False,
+            log_to_driver=verbose,
+            logging_level=level,
+        )
+
+
+@contextlib.contextmanager
+def _hidden_stderr() -> Iterator[None]:
+    """Ray's native code says a line or two while it starts that no setting takes away. Failures still raise."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _demand_token() -> None:

@@ -29,11 +29,11 @@ class ObjectStore:
             raise
 
     def put(self, key: str, data: bytes) -> None:
-        with self._refused(key):
+        with self._store_wide():
             self._call(key, lambda path: self._fs.pipe_file(path, data, **self._one_put()))
 
     def put_new(self, key: str, data: bytes) -> bool:
-        with self._refused(key):
+        with self._store_wide():
             try:
                 self._call(key, lambda path: self._fs.pipe_file(path, data, mode="create", **self._one_put()))
             except FileExistsError:
@@ -41,7 +41,7 @@ class ObjectStore:
         return True
 
     def exists(self, key: str) -> bool:
-        with self._refused(key):
+        with self._store_wide():
             return bool(self._call(key, self._fs.exists))
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:
@@ -49,12 +49,8 @@ class ObjectStore:
             found: dict[str, Any] = self._fs.find(path, detail=True)
             return found
 
-        with self._refused(prefix):
-            try:
-                found = self._call(prefix, find)
-            except FileNotFoundError:
-                bucket = self._root.split("/")[0]
-                raise InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL") from None
+        with self._store_wide():
+            found = self._call(prefix, find)
         start = len(self._root.strip("/")) + 1
         return {name.lstrip("/")[start:]: int(info["size"] or 0) for name, info in found.items()}
 
@@ -79,17 +75,23 @@ class ObjectStore:
         except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
             if _precondition_failed(error):
                 raise FileExistsError(key) from None
+            if "NoCredentials" in type(error).__name__:
+                raise PermissionError("no credentials are set") from None
             raise ActionrecError(
                 f"{self.url}/{key}: the store does not answer as it should ({_reason(error)})"
             ) from None
 
     @contextlib.contextmanager
-    def _refused(self, key: str) -> Iterator[None]:
+    def _store_wide(self) -> Iterator[None]:
+        """Around what fails for every key alike: no bucket, no access."""
         try:
             yield
+        except FileNotFoundError:
+            bucket = self._root.split("/")[0]
+            raise InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL") from None
         except PermissionError as error:
             raise InputError(
-                f"{self.url}/{key}: access is refused ({_reason(error)}); check the credentials in the environment"
+                f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment"
             ) from None
 
 

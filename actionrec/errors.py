@@ -18,6 +18,10 @@ class InputError(ActionrecError):
     exit_code = 2
 
 
+class DamagedError(ActionrecError):
+    """What arrived of an object is not what its store holds, several times in a row."""
+
+
 class Reason(StrEnum):
     """Why one video failed. Stored in the status table, so a value is never renamed."""
 

@@ -2,7 +2,8 @@
 
 One run, so that a noisy machine disturbs both sides of each ratio alike:
 
-- the limit: the largest set's decoding, flow, frame CNN and VGGish as bare loops, a process on each core at once;
+- the limit: the largest set's decoding, flow, frame CNN and VGGish as bare loops, a process on each core at once,
+  measured before and after the pipeline and averaged;
 - the pipeline: `actionrec extract` on each set, a fresh root and a fresh Ray session each time;
 - start-up is the intercept and the cost of a video the slope of the least-squares line of seconds over videos.
 """
@@ -125,12 +126,14 @@ def subset(videos: list[Path], source: Path, folder: Path) -> None:
         os.link(path, target)
 
 
-def report(limit: dict[str, float], counts: list[int], runs: list[tuple[float, float, float]], workers: int) -> None:
+def report(limits: list[dict[str, float]], counts: list[int], runs: list[Any], workers: int) -> None:
     slope, intercept = np.polyfit(counts, [seconds for seconds, *_ in runs], 1)
+    limit = {phase: sum(each[phase] for each in limits) / len(limits) for phase in PHASES}
     floor = sum(limit.values())
     phases = ", ".join(f"{phase} {seconds * workers:.3f}" for phase, seconds in limit.items())
     print(f"\n{workers} cores, {torch.__version__=}, Python {sys.version.split()[0]}")
-    print(f"limit: {floor:.3f} s a video over all cores; core-seconds a video: {phases}")
+    both = " and ".join(f"{sum(each.values()):.3f}" for each in limits)
+    print(f"limit: {floor:.3f} s a video over all cores ({both}); core-seconds a video: {phases}")
     for count, (seconds, driver_mib, worker_mib) in zip(counts, runs, strict=True):
         line = slope * count + intercept
         peak = f"peak memory: driver {driver_mib:.0f} MiB, worker {worker_mib:.0f} MiB"
@@ -153,7 +156,7 @@ def main() -> None:
         videos = sorted((top / "all").glob("*/*.avi"))
         prepare(settings, LocalStore(str(top / "weights-root")))
         largest = max(arguments.clips)
-        limit = measure_limit(videos[:largest], str(top / "weights-root"), settings, workers)
+        limits = [measure_limit(videos[:largest], str(top / "weights-root"), settings, workers)]
         runs: list[Any] = []
         for count in arguments.clips:
             subset(videos[:count], top / "all", top / f"source-{count}")
@@ -162,7 +165,8 @@ def main() -> None:
                     top / f"source-{count}", top / f"root-{count}", top / "weights-root" / "weights", workers
                 )
             )
-        report(limit, arguments.clips, runs, workers)
+        limits.append(measure_limit(videos[:largest], str(top / "weights-root"), settings, workers))
+        report(limits, arguments.clips, runs, workers)
 
 
 if __name__ == "__main__":

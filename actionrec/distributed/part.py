@@ -17,7 +17,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
-from actionrec.errors import Reason, VideoError
+from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
@@ -167,6 +167,8 @@ def read_video(source: Store, video: Video, limits: Limits) -> bytes:
         except (FileNotFoundError, PermissionError) as error:
             detail = "the file is not there" if isinstance(error, FileNotFoundError) else "the file may not be read"
             raise VideoError(Reason.MISSING, f"{detail}; restore it, then run with --retry-failed") from None
+        except DamagedError as error:
+            raise VideoError(Reason.INTEGRITY, str(error)) from None
         if len(data) == video.bytes:
             return data
     detail = (

@@ -4,7 +4,9 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import sysconfig
+import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -33,6 +35,8 @@ def session(verbose: bool = False) -> Iterator[Cluster]:
     joined = ray.is_initialized()
     if not joined:
         _start(verbose)
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors reach us as exceptions
     try:
         yield _cluster()
     finally:
@@ -52,14 +56,12 @@ def _start(verbose: bool) -> None:
         warnings.filterwarnings("ignore", module=r"ray\b")
     hidden = contextlib.nullcontext() if verbose else _hidden_stderr()
     try:
-        with hidden:
+        with hidden, _kept_signal_handlers():
             _init(verbose, level)
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         reason = " ".join(str(error).split())[:300]
         raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
-    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(level)
 
 
 def _init(verbose: bool, level: int) -> None:
@@ -88,6 +90,20 @@ def _hidden_stderr() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextlib.contextmanager
+def _kept_signal_handlers() -> Iterator[None]:
+    """Ray takes SIGTERM for itself, and would abort where we close what is open."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _demand_token() -> None:

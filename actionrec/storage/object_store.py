@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from actionrec.config import Storage
-from actionrec.errors import ActionrecError, InputError
+from actionrec.errors import ActionrecError, DamagedError, InputError
 
 T = TypeVar("T")
 TRIES = 6  # with growing pauses, of some 3 s in all
+READ_TRIES = 3  # of an object whose checksum does not fit
 
 
 class ObjectStore:
@@ -21,12 +22,18 @@ class ObjectStore:
         self._fs = _filesystem(self._scheme, storage)
 
     def read(self, key: str) -> bytes:
-        extra = {"max_concurrency": 1} if self._scheme == "s3" else {}
         try:
-            return bytes(self._call(key, lambda path: self._fs.cat_file(path, **extra)))
+            for _ in range(READ_TRIES - 1):
+                with contextlib.suppress(DamagedError):
+                    return self._read_once(key)
+            return self._read_once(key)
         except PermissionError:
             self.sizes("actionrec-probe/")  # is it this object, or have the credentials gone? the latter raises
             raise
+
+    def _read_once(self, key: str) -> bytes:
+        extra = {"max_concurrency": 1} if self._scheme == "s3" else {}
+        return bytes(self._call(key, lambda path: self._fs.cat_file(path, **extra)))
 
     def put(self, key: str, data: bytes) -> None:
         with self._store_wide():
@@ -75,6 +82,8 @@ class ObjectStore:
         except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
             if _precondition_failed(error):
                 raise FileExistsError(key) from None
+            if "Checksum" in type(error).__name__:
+                raise DamagedError(f"{self.url}/{key}: damaged on its way ({_reason(error)})") from None
             if "NoCredentials" in type(error).__name__:
                 raise PermissionError("no credentials are set") from None
             raise ActionrecError(

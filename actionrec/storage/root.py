@@ -118,7 +118,7 @@ def _refuse_changes(root: Root) -> None:
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:
     if stage == "extract":
-        recorded: dict[str, Any] = _extract_record(root)["settings"]
+        recorded: dict[str, Any] = extract_record(root)["settings"]
         return recorded
     return settings(stage, root.stored or root.config)
 
@@ -158,7 +158,7 @@ def begin_extract(root: Root, weights: Mapping[str, str]) -> str:
     }
     if not root.begun("extract"):
         root.store.put_new(layout.EXTRACT_STAGE, json.dumps(record, indent=1).encode())
-    theirs = _extract_record(root)  # another driver may have been first
+    theirs = extract_record(root)  # another driver may have been first
     if theirs["fingerprint"] != mine:
         names = [
             f"{kind} {name}" for kind in ("weights", "settings") for name in _differing(record[kind], theirs[kind])
@@ -171,7 +171,8 @@ def begin_extract(root: Root, weights: Mapping[str, str]) -> str:
     return mine
 
 
-def _extract_record(root: Root) -> dict[str, Any]:
+def extract_record(root: Root) -> dict[str, Any]:
+    """What the extract stage was begun with: its fingerprint, its settings, and the sha256 of its weights."""
     try:
         record: dict[str, Any] = json.loads(root.store.read(layout.EXTRACT_STAGE))
         if isinstance(record["settings"], dict) and isinstance(record["weights"], dict) and record["fingerprint"]:

@@ -9,8 +9,8 @@ from actionrec.catalog.source import SourceFile
 from actionrec.catalog.table import Catalog, build
 from actionrec.config import Config, Data
 from actionrec.errors import InputError
-from actionrec.storage import layout
-from actionrec.storage.root import Root, fingerprint
+from actionrec.storage import layout, parts
+from actionrec.storage.root import Root, extract_record, fingerprint
 from actionrec.storage.store import open_store
 
 
@@ -33,8 +33,8 @@ def source_folder(data: Data) -> str:
 def catalog(root: Root) -> Catalogued:
     """Catalog `data.source` into the root. A catalog that is up to date is not written again.
 
-    New videos are added. Videos that are gone or have another size would leave features of files that no longer exist:
-    InputError, unless the stage is replaced.
+    New videos are added, failed ones may change or go. Where others are gone or have another size, their features would
+    be those of no file: InputError, unless the stage is replaced.
     """
     found = _read_source(root.config)
     old = schema.CATALOG.empty_table()
@@ -76,12 +76,24 @@ def _read_source(config: Config) -> Catalog:
 def _refuse_lost(root: Root, old: pa.Table, new: pa.Table) -> None:
     sizes = dict(zip(new["video_id"].to_pylist(), new["bytes"].to_pylist(), strict=True))
     before = zip(old["video_id"].to_pylist(), old["bytes"].to_pylist(), strict=True)
-    lost = [video_id for video_id, size in before if size is not None and sizes.get(video_id) != size]
+    lost = {video_id for video_id, size in before if size is not None and sizes.get(video_id) != size}
+    if lost:
+        lost &= _with_features(root)  # a file that failed may be mended, or taken away
     if lost:
         raise InputError(
-            f"{root.store.url}: {len(lost):,} catalogued videos are gone or have changed, the first is {lost[0]!r}; "
+            f"{root.store.url}: {len(lost):,} catalogued videos are gone or have changed, the first is {min(lost)!r}; "
             "use another --root, or --replace catalog to delete the catalog and all that follows"
         )
+
+
+def _with_features(root: Root) -> set[str]:
+    """The videos of which at least one stream is stored."""
+    if not root.begun("extract"):
+        return set()
+    stored = parts.statuses(root.store, sorted(parts.committed(root.store)), extract_record(root)["fingerprint"])
+    table = pa.concat_tables([schema.STATUS.empty_table(), *stored.values()])
+    rows = zip(table["video_id"].to_pylist(), table["status"].to_pylist(), strict=True)
+    return {video_id for video_id, status in rows if status == "ok"}
 
 
 def _moved(old: pa.Table, new: pa.Table) -> list[str]:

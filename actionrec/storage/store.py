@@ -22,7 +22,7 @@ class Store(Protocol):
     url: str
 
     def read(self, key: str) -> bytes:
-        """The whole object. FileNotFoundError, or PermissionError where this one object may not be read."""
+        """The whole object. FileNotFoundError; PermissionError where this one object may not be read; DamagedError."""
 
     def put(self, key: str, data: bytes) -> None:
         """Store the object, replacing what was there."""

@@ -296,14 +296,6 @@ def test_another_source_is_refused(plain_run: Run, tmp_path: Path, capsys: pytes
     assert snapshot(plain_run.root) == before
 
 
-def test_a_changed_video_is_refused_by_catalog(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    write_clips(tmp_path / "videos", [1, 2])
-    root = new_root(tmp_path / "root", tmp_path / "videos")
-    (tmp_path / "videos" / clip_name(1)).write_bytes(clip(3))
-    assert actionrec("catalog", "--root", root) == 2
-    assert clip_name(1) in error_line(capsys)
-
-
 @pytest.mark.parametrize(
     ("lines", "named"),
     [

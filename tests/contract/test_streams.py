@@ -1,0 +1,183 @@
+"""One contract, every stream: what a feature row promises whoever reads it, whichever video it was made from."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from actionrec import schema
+from actionrec.config import Limits
+from actionrec.distributed.streams import Computed, Streams
+from actionrec.features import flow_codec
+from actionrec.features.flow import DisFlow
+from actionrec.features.sampling import budget
+from actionrec.media.decode import Decoded, decode
+from actionrec.storage.local_store import LocalStore
+from tests import media_files
+from tests.tiny_roots import STREAMS, clip, tiny_config, weights
+
+CONFIG = tiny_config()
+MEDIA: dict[str, Callable[[], bytes]] = {
+    "mp4": functools.partial(clip, 1),
+    "avi": functools.partial(clip, 0),
+    "2 s": media_files.good_mp4,
+    "one frame": media_files.one_frame,
+    "variable rate": media_files.variable_rate,
+    "rotated": functools.partial(media_files.rotated, 90),
+    "odd size": media_files.odd_size,
+    "ten bit": media_files.ten_bit,
+    "silent": media_files.silent,
+    "0.3 s of sound": media_files.audio_short,
+}
+SCHEMAS = {"spatial": schema.embedding("spatial", 96), "flow": schema.FLOW, "audio": schema.embedding("audio", 128)}
+
+
+@functools.cache
+def streams() -> Streams:
+    folder, refs = weights()
+    return Streams(CONFIG, refs, LocalStore(folder), "cpu")
+
+
+@functools.cache
+def decoded(name: str) -> Decoded:
+    return decode(MEDIA[name](), CONFIG.clip, Limits())
+
+
+@functools.cache
+def computed(name: str) -> dict[str, Computed]:
+    return streams().compute(decoded(name))
+
+
+def row(name: str, stream: str) -> dict[str, Any] | None:
+    result = computed(name)[stream]
+    assert result.error is None
+    assert result.compute_s >= 0
+    return result.row
+
+
+def test_there_is_one_result_for_every_stream() -> None:
+    assert set(computed("mp4")) == set(STREAMS)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("name", MEDIA)
+def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_float32(name: str, stream: str) -> None:
+    found = row(name, stream)
+    if found is None:
+        assert stream == "audio" and decoded(name).audio is None
+        return
+    times_s = found["time_s"]
+    assert times_s.dtype == np.float32
+    assert (np.diff(times_s) > 0).all()
+    assert not len(times_s) or (times_s[0] >= 0 and times_s[-1] < float(decoded(name).duration_s))
+    payload = found["flow"] if stream == "flow" else found["embedding"]
+    assert len(payload) == len(times_s)
+    numbers = found["motion_px"] if stream == "flow" else found["embedding"]
+    assert numbers.dtype == np.float32
+    assert np.isfinite(numbers).all()
+    assert len(numbers) == len(times_s)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) -> None:
+    rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
+    table = streams().table(stream, rows)
+    assert table.schema.equals(SCHEMAS[stream])
+    assert table["video_id"].to_pylist() == [name for name, _ in rows]
+    read = schema.from_parquet(schema.to_parquet(table, "f"), SCHEMAS[stream], stream)
+    assert read.equals(table)
+    for position, (_, found) in enumerate(rows):
+        assert read["time_s"][position].as_py() == found["time_s"].tolist()
+        if stream != "flow":
+            assert np.array_equal(np.array(read["embedding"][position].as_py(), np.float32), found["embedding"])
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_part_without_rows_has_the_schema_too(stream: str) -> None:
+    table = streams().table(stream, [])
+    assert table.schema.equals(SCHEMAS[stream]) and table.num_rows == 0
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
+    found = dict(row("mp4", stream) or {})
+    numbers = "motion_px" if stream == "flow" else "embedding"
+    found[numbers] = np.where(np.arange(found[numbers].size).reshape(found[numbers].shape) == 0, np.nan, found[numbers])
+    with pytest.raises(ValueError, match=numbers):
+        schema.to_parquet(streams().table(stream, [("bad", found)]), "f")
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_values_are_the_same_again_and_whatever_was_computed_before(stream: str) -> None:
+    for name, before in itertools.product(("mp4", "silent"), ("rotated", "one frame")):
+        streams().compute(decoded(before))
+        again = streams().compute(decoded(name))[stream]
+        assert again.row is not None
+        table, reference = (streams().table(stream, [(name, r)]) for r in (again.row, row(name, stream) or {}))
+        assert table.equals(reference)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_neighbours_in_a_part_do_not_touch_each_other(stream: str) -> None:
+    rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
+    together = streams().table(stream, rows)
+    backwards = streams().table(stream, rows[::-1])
+    alone = pa.concat_tables([streams().table(stream, [pair]) for pair in rows])
+    assert together.equals(alone)
+    assert together.equals(backwards.take(list(range(len(rows)))[::-1]))
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_the_frames_are_real_and_no_more_than_the_budget(name: str) -> None:
+    found, video = row(name, "spatial"), decoded(name)
+    assert found is not None
+    index, total = found["frame_index"], len(video.frames_THWC)
+    assert index.dtype == np.int32
+    assert (np.diff(index) > 0).all() and index[0] >= 0 and index[-1] < total
+    assert len(index) == budget(video.duration_s, total, CONFIG.sampling)
+    assert found["time_s"].tolist() == [np.float32(video.pts_ticks[i] * float(video.time_base)) for i in index]
+
+
+@pytest.mark.parametrize("name", MEDIA)
+def test_stored_flow_is_the_flow_that_was_computed(name: str) -> None:
+    found, video = row(name, "flow"), decoded(name)
+    assert found is not None
+    assert len(found["flow"]) == len(video.frames_THWC) - 1
+    if not found["flow"]:
+        return
+    flow_px = DisFlow()(video.frames_THWC, 1000)
+    assert found["motion_px"] == pytest.approx(np.hypot(flow_px[..., 0], flow_px[..., 1]).mean(axis=(1, 2)), rel=1e-5)
+    small_px = flow_codec.resize(flow_px, found["width"], found["height"])
+    stored_px = flow_codec.decode(found["flow"], found["bound_px"], found["height"], found["width"])
+    clipped_px = np.clip(small_px, -found["bound_px"], found["bound_px"])
+    step_px = found["bound_px"] / flow_codec.LEVELS
+    assert np.abs(stored_px - clipped_px).mean() < max(1.5 * step_px, 0.05 * np.abs(clipped_px).mean())
+    assert found["codec"] == flow_codec.CODEC
+
+
+def test_the_flow_batch_changes_no_value() -> None:
+    folder, refs = weights()
+    config = dataclasses.replace(CONFIG, extract=dataclasses.replace(CONFIG.extract, flow_batch=3))
+    other = Streams(config, refs, LocalStore(folder), "cpu").compute(decoded("2 s"))
+    for stream in ("flow", "audio"):
+        tables = [streams().table(stream, [("2 s", r)]) for r in (other[stream].row or {}, row("2 s", stream) or {})]
+        assert tables[0].equals(tables[1])
+
+
+def test_a_sound_track_that_cannot_be_decoded_costs_the_audio_stream_only() -> None:
+    results = streams().compute(decode(media_files.broken_audio(), CONFIG.clip, Limits()))
+    assert {stream: result.error and result.error.reason.value for stream, result in results.items()} == {
+        "spatial": None,
+        "flow": None,
+        "audio": "corrupt",
+    }
+
+
+def test_no_sound_track_is_no_row_and_no_error() -> None:
+    result = computed("variable rate")["audio"]
+    assert result.row is None and result.error is None

@@ -1,0 +1,144 @@
+"""An HTTP proxy before an S3 server that breaks what it is told to break. Loopback only, in threads of this process."""
+
+import http.client
+import re
+import socket
+import struct
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
+
+FOR_THE_HOP = {"connection", "content-length", "date", "expect", "server", "transfer-encoding"}
+ERRORS = {"503": "SlowDown", "403": "AccessDenied"}
+
+
+@dataclass
+class Rule:
+    """What happens to the next `times` requests whose "METHOD /path?query" `pattern` is found in (times -1: to all).
+
+    503, 403: refused. reset: the connection breaks unanswered. cut: half the body under the whole's length,
+    then a break. short: half the body, and a length that agrees. flip: one bit of the body.
+    lost: done, and the answer is lost.
+    """
+
+    kind: str
+    pattern: str
+    times: int = 1
+    hits: list[str] = field(default_factory=list)
+
+    def takes(self, request: str) -> bool:
+        if not self.times or not re.search(self.pattern, request):
+            return False
+        self.times -= 1
+        self.hits.append(request)
+        return True
+
+
+class FaultProxy:
+    """`with FaultProxy(upstream) as proxy:` serves at proxy.url; rules are tried in order, and the first counts."""
+
+    def __init__(self, upstream: str) -> None:
+        self.rules: list[Rule] = []
+        self._lock = threading.Lock()
+        where = urlsplit(upstream)
+        handler = type("Handler", (_Handler,), {"proxy": self, "upstream": (where.hostname, where.port)})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def breaks(self, kind: str, pattern: str, times: int = 1) -> Rule:
+        rule = Rule(kind, pattern, times)
+        with self._lock:
+            self.rules.append(rule)
+        return rule
+
+    def fault_for(self, request: str) -> str:
+        with self._lock:
+            return next((rule.kind for rule in self.rules if rule.takes(request)), "")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    proxy: FaultProxy
+    upstream: tuple[str, int]
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *arguments: Any) -> None:
+        """Silent."""
+
+    def _handle(self) -> None:
+        body = self._body()
+        kind = self.proxy.fault_for(unquote(f"{self.command} {self.path}"))
+        if kind in ERRORS:
+            error = f"<Error><Code>{ERRORS[kind]}</Code><Message>as told</Message></Error>"
+            self._answer(int(kind), [("Content-Type", "application/xml")], error.encode())
+        elif kind == "reset":
+            self._reset()
+        else:
+            self._forward(kind, body)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle
+
+    def _forward(self, kind: str, body: bytes) -> None:
+        connection = http.client.HTTPConnection(*self.upstream, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in FOR_THE_HOP}
+        if body or self.command in ("PUT", "POST"):
+            headers["Content-Length"] = str(len(body))
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        kept = [(name, value) for name, value in answer.getheaders() if name.lower() not in FOR_THE_HOP]
+        length = int(answer.getheader("Content-Length") or len(data))
+        connection.close()
+        match kind:
+            case "lost":
+                return self._reset()
+            case "flip" if data:
+                data = bytes([*data[: len(data) // 2], data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+            case "short":
+                data = data[: len(data) // 2]
+                length = len(data)
+            case "cut":
+                self._answer(answer.status, kept, data[: len(data) // 2], length)
+                return self._reset()
+        self._answer(answer.status, kept, data, length if self.command == "HEAD" or kind == "short" else len(data))
+
+    def _answer(self, code: int, headers: list[tuple[str, str]], data: bytes, length: int | None = None) -> None:
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(data) if length is None else length))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+            self.wfile.flush()
+
+    def _body(self) -> bytes:
+        """The request's body, also where it comes in chunks (as uploads with a trailing checksum do)."""
+        if self.headers.get("Expect", "").lower() == "100-continue":
+            self.send_response_only(100)
+            self.end_headers()
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
+
+    def _reset(self) -> None:
+        """Break the connection the hard way (RST)."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close_connection = True
+        self.connection.close()

@@ -1,0 +1,94 @@
+"""Workers and drivers are killed at random moments: nothing is lost, doubled, or computed again once committed."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Calm
+from tests.faults.drivers import ACTOR, Driver, assert_a_rerun_writes_nothing, finish, marks
+from tests.faults.poisoned_job import POISON
+from tests.tiny_roots import assert_accounted, assert_equal_values, committed_files, outcomes, status, videos_of_part
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def assert_as_if_nothing_had_happened(root: Path, calm: Calm) -> None:
+    assert_accounted(root, calm.ids)
+    assert set(status(root)["status"]) == {"ok", "no_audio"}
+    assert_equal_values(root, calm.values, calm.ids)
+    assert_a_rerun_writes_nothing(root)
+
+
+def test_killed_workers_cost_time_only(calm: Calm, root: Path) -> None:
+    killed: set[int] = set()
+    with Driver("--root", root) as driver:
+        for committed in (2, 6):
+            driver.wait_until(lambda least=committed: len(marks(root)) >= least and bool(driver.processes(ACTOR)))  # type: ignore[misc]
+            victim = driver.processes(ACTOR)[0]
+            os.kill(victim, signal.SIGKILL)
+            killed.add(victim)
+        assert len(marks(root)) < len(calm.ids), "the kills came after the work"
+        assert driver.wait() == 0, driver.output()
+        assert not driver.orphans()
+    assert len(killed) == 2
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_a_driver_killed_twice_loses_and_doubles_nothing(calm: Calm, root: Path) -> None:
+    kept = committed_files(root)
+    for more in (3, 4):
+        with Driver("--root", root) as driver:
+            least = len(marks(root)) + more
+            driver.wait_until(lambda least=least: len(marks(root)) >= least)  # type: ignore[misc]
+            driver.kill()
+            assert not driver.orphans(), "workers outlive their driver"
+        now = committed_files(root)
+        assert len(kept) < len(now) < 4 * len(calm.ids), "the kill came after the work"
+        assert {name: now[name] for name in kept} == kept, "a committed part was written again"
+        kept = now
+    finish(root)
+    assert {name: stamp for name, stamp in committed_files(root).items() if name in kept} == kept
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_the_run_soon_and_keeps_what_is_committed(
+    calm: Calm, root: Path, number: signal.Signals, code: int
+) -> None:
+    with Driver("--root", root) as driver:
+        driver.wait_until(lambda: len(marks(root)) >= 3)
+        driver.process.send_signal(number)
+        begun_s = time.monotonic()
+        assert driver.wait() == code, driver.output()
+        took_s = time.monotonic() - begun_s
+        assert not driver.orphans()
+        output = driver.output()
+    assert took_s < 10
+    assert "Traceback" not in output
+    assert output.strip().splitlines()[-1].startswith("error: interrupted; ")
+    kept = committed_files(root)
+    finish(root)
+    assert {name: stamp for name, stamp in committed_files(root).items() if name in kept} == kept
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_two_drivers_at_once_agree_on_one_plan(calm: Calm, root: Path) -> None:
+    with Driver("--root", root) as first, Driver("--root", root) as second:
+        assert (first.wait(), second.wait()) == (0, 0), first.output() + second.output()
+        assert not first.orphans() and not second.orphans()
+    assert sorted(videos_of_part(root, part)[0] for part in range(len(calm.ids))) == sorted(calm.ids)
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_a_video_that_ends_its_worker_every_time_is_given_up(calm: Calm, root: Path) -> None:
+    with Driver("--root", root, script=Path(__file__).with_name("poisoned_job.py")) as driver:
+        assert driver.wait() == 0, driver.output()
+        assert not driver.orphans()
+    assert outcomes(root)[POISON] == dict.fromkeys(("spatial", "flow", "audio"), "worker_crash")
+    assert_accounted(root, calm.ids)
+    assert_equal_values(root, calm.values, [i for i in calm.ids if i != POISON])
+    finish(root, "--retry-failed")
+    assert_as_if_nothing_had_happened(root, calm)

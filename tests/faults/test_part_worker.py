@@ -1,0 +1,186 @@
+"""A part's worker among poisoned videos: each costs itself and nothing else. No Ray here, so kills are exact."""
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from actionrec import config, schema
+from actionrec.config import Config
+from actionrec.distributed.board import Board
+from actionrec.distributed.part import CRASHES, Job, PartWorker, Video, Watcher
+from actionrec.errors import ActionrecError
+from actionrec.media.isolate import Decoder
+from actionrec.storage import layout
+from actionrec.storage.local_store import LocalStore
+from tests.faults.poison_child import poisoned
+from tests.tiny_roots import STREAMS, TINY, clip, link_weights, weights
+
+POISON_COMMAND = (sys.executable, "-P", str(Path(__file__).with_name("poison_child.py")))
+LIMITS = {"decode_timeout_s": 3.0, "decode_memory_gib": 0.25}
+
+
+class Part:
+    """One part of videos under a root of its own, worked in this process."""
+
+    def __init__(self, folder: Path, files: Mapping[str, bytes], **limits: float) -> None:
+        self.store = LocalStore(str(folder / "root"))
+        link_weights(folder / "root")
+        self.source = folder / "videos"
+        self.source.mkdir()
+        for name, data in files.items():
+            (self.source / name).write_bytes(data)
+        self.videos = [Video(name, name, len(data)) for name, data in files.items()]
+        self.config: Config = config.load([TINY, {"limits": limits}])
+        job = Job(self.config, self.store.url, str(self.source), weights()[1], "fingerprint")
+        self.worker = PartWorker(job, "cpu")
+
+    def decode_with(self, command: tuple[str, ...]) -> None:
+        self.worker._decoders.get().close()
+        self.worker._decoders.put(Decoder(self.config.clip, self.config.limits, command))
+
+    def run(self, watcher: Watcher | None = None) -> dict[str, dict[str, str]]:
+        """video_id -> stream -> status or reason."""
+        self.worker.run(0, self.videos, watcher or Watcher())
+        rows = self.read(layout.commit_mark(0), schema.STATUS).to_pylist()
+        assert len(rows) == len(STREAMS) * len(self.videos)
+        found: dict[str, dict[str, str]] = {}
+        for row in rows:
+            found.setdefault(row["video_id"], {})[row["stream"]] = row["reason"] or row["status"]
+        return found
+
+    def read(self, key: str, table_schema: pa.Schema) -> pa.Table:
+        return schema.from_parquet(self.store.read(key), table_schema, key)
+
+    def embeddings(self, width: int = 96) -> dict[str, list[list[float]]]:
+        table = self.read(layout.feature("spatial", 0), schema.embedding("spatial", width))
+        return dict(zip(table["video_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
+
+
+GOOD = {"first.avi": clip(0), "second.mp4": clip(1), "third.mp4": clip(3)}
+OK = dict.fromkeys(STREAMS, "ok")
+
+
+@pytest.fixture
+def parts() -> Iterator[list[Part]]:
+    made: list[Part] = []
+    yield made
+    for part in made:
+        part.worker.close()
+
+
+@pytest.mark.parametrize(
+    ("trouble", "reason", "detail"),
+    [
+        ("segfault", "decoder_crash", "signal 11"),
+        ("abort", "decoder_crash", "signal 6"),
+        ("exit", "decoder_crash", "exit code 3"),
+        ("stderr", "decoder_crash", "last words"),
+        ("loop", "timeout", "limits.decode_timeout_s"),
+        ("memory", "memory", "limits.decode_memory_gib"),
+    ],
+)
+def test_a_video_that_ruins_its_decoder_costs_itself_alone(
+    trouble: str, reason: str, detail: str, tmp_path: Path, parts: list[Part]
+) -> None:
+    files = {"first.avi": GOOD["first.avi"], "bad.mp4": poisoned(clip(1), trouble), "third.mp4": GOOD["third.mp4"]}
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "good").mkdir()
+    parts += [Part(tmp_path / "bad", files, **LIMITS), Part(tmp_path / "good", GOOD)]
+    bad, good = parts
+    bad.decode_with(POISON_COMMAND)
+    assert bad.run() == {"first.avi": OK, "bad.mp4": dict.fromkeys(STREAMS, reason), "third.mp4": OK}
+    details = bad.read(layout.commit_mark(0), schema.STATUS)["detail"].to_pylist()
+    assert all(detail in text for text in details if text is not None) and any(details)
+    good.run()
+    expected = {name: rows for name, rows in good.embeddings().items() if name in ("first.avi", "third.mp4")}
+    assert bad.embeddings() == expected
+
+
+def test_a_part_of_nothing_but_poison_is_committed_too(tmp_path: Path, parts: list[Part]) -> None:
+    troubles = ("segfault", "abort", "exit", "segfault")
+    part = Part(tmp_path, {f"{k}.mp4": poisoned(clip(1), trouble) for k, trouble in enumerate(troubles)}, **LIMITS)
+    parts.append(part)
+    part.decode_with(POISON_COMMAND)
+    assert part.run() == dict.fromkeys(("0.mp4", "1.mp4", "2.mp4", "3.mp4"), dict.fromkeys(STREAMS, "decoder_crash"))
+    assert part.embeddings() == {}
+
+
+def test_a_decoder_that_cannot_start_is_no_videos_fault(tmp_path: Path, parts: list[Part]) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    part.decode_with((sys.executable, "-c", "import sys; sys.exit('no such library')"))
+    with pytest.raises(ActionrecError, match="no such library"):
+        part.run()
+    assert not part.store.exists(layout.commit_mark(0))
+
+
+class Recorder(Watcher):
+    """Says of one video that it has ended its worker before, and keeps what it is told."""
+
+    def __init__(self, crashes: Mapping[str, int]) -> None:
+        self.crashes, self.told = crashes, list[tuple[str, bool]]()
+
+    def starting(self, part: int, video_id: str) -> int:
+        return self.crashes.get(video_id, 0)
+
+    def finished(self, part: int, video_id: str, failed: bool) -> None:
+        self.told.append((video_id, failed))
+
+
+def test_a_video_that_ended_its_worker_three_times_is_not_computed_again(tmp_path: Path, parts: list[Part]) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    watcher = Recorder({"first.avi": CRASHES - 1, "second.mp4": CRASHES})
+    crashed = dict.fromkeys(STREAMS, "worker_crash")
+    assert part.run(watcher) == {"first.avi": OK, "second.mp4": crashed, "third.mp4": OK}
+    assert watcher.told == [("first.avi", False), ("second.mp4", True), ("third.mp4", False)]
+    assert part.embeddings().keys() == {"first.avi", "third.mp4"}
+
+
+def test_a_part_that_is_run_again_writes_the_same_values(tmp_path: Path, parts: list[Part]) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    keys = [layout.feature(stream, 0) for stream in STREAMS]
+    part.run()
+    once = [part.store.read(key) for key in keys]
+    part.run()
+    assert [part.store.read(key) for key in keys] == once
+
+
+def test_nothing_is_committed_where_a_feature_file_cannot_be_stored(tmp_path: Path, parts: list[Part]) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    (tmp_path / "root/features/audio").mkdir(parents=True)
+    (tmp_path / "root/features/audio/part-000000.parquet").mkdir()  # a folder stands where the file belongs
+    with pytest.raises(ActionrecError, match="part-000000"):
+        part.run()
+    assert not part.store.exists(layout.commit_mark(0))
+
+
+def board() -> Board:
+    """The board's plain class, in this process."""
+    return Board.__ray_metadata__.modified_class()  # type: ignore[attr-defined]
+
+
+def test_the_board_counts_what_was_begun_and_never_finished() -> None:
+    counts = board()
+    counts.begin(4)
+    assert [counts.starting(4, "a"), counts.starting(4, "a"), counts.starting(4, "b")] == [0, 1, 0]
+    counts.finished(4, "a", False)
+    assert [counts.starting(4, "a"), counts.starting(4, "b"), counts.starting(5, "b")] == [0, 1, 0]
+
+
+def test_the_board_counts_a_part_that_is_computed_again_once() -> None:
+    counts = board()
+    for part in (0, 1):
+        counts.begin(part)
+        counts.finished(part, "a", False)
+        counts.finished(part, "b", True)
+    assert counts.totals() == (4, 2)
+    counts.begin(1)
+    assert counts.totals() == (2, 1)
+    counts.finished(1, "a", False)
+    assert counts.totals() == (3, 1)

@@ -5,7 +5,8 @@ One run, so that a noisy machine disturbs both sides of each ratio alike:
 - the limit: the largest set's decoding, flow, frame CNN and VGGish as bare loops, a process on each core at once,
   measured before and after the pipeline and averaged;
 - the pipeline: `actionrec extract` on each set, a fresh root and a fresh Ray session each time;
-- start-up is the intercept and the cost of a video the slope of the least-squares line of seconds over videos.
+- a video's cost is the time from when every worker has committed its first part to the last commit, over the videos
+  committed in between; the rest of the run is start-up, stated but left out of the ratio.
 """
 
 import argparse
@@ -19,10 +20,10 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import numpy as np
 import torch
+from pyarrow import parquet
 
 from actionrec import config
 from actionrec.distributed.session import cores
@@ -32,6 +33,7 @@ from actionrec.features.sampling import sample
 from actionrec.features.vggish import VGGish, build_vggish, log_mel_examples
 from actionrec.media.decode import decode
 from actionrec.media.synth import SynthSpec, write_dataset
+from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.weights import load, prepare
 
@@ -81,8 +83,17 @@ def measure_limit(videos: list[Path], root: str, settings: config.Config, worker
     return {phase: sum(result[phase] for result in results) / workers / len(videos) for phase in PHASES}
 
 
-def measure_pipeline(source: Path, root: Path, weights: Path, workers: int) -> tuple[float, float, float]:
-    """Seconds of one `actionrec extract`, and the peak memory in MiB of its driver and of its largest worker."""
+class Run(NamedTuple):
+    """One `actionrec extract`."""
+
+    videos: int
+    seconds: float
+    seconds_a_video: float
+    driver_mib: float  # peak resident memory
+    worker_mib: float  # of the largest worker
+
+
+def measure_pipeline(source: Path, root: Path, weights: Path, videos: int, workers: int) -> Run:
     shutil.copytree(weights, root / "weights", copy_function=os.link)
     command = [sys.executable, "-m", "actionrec.cli"]
     options = ["--root", str(root), "--config", "demo"]
@@ -98,7 +109,17 @@ def measure_pipeline(source: Path, root: Path, weights: Path, workers: int) -> t
     watcher.start()
     if driver.wait() != 0:
         raise SystemExit("the extraction failed: run it by hand to see why")
-    return time.perf_counter() - start, peaks["driver"], peaks["worker"]
+    seconds = time.perf_counter() - start
+    return Run(videos, seconds, _steady(root, workers), peaks["driver"], peaks["worker"])
+
+
+def _steady(root: Path, workers: int) -> float:
+    """Seconds a video, once every worker has committed a part."""
+    marks = sorted((root / layout.STATUS).glob("extract-*"), key=lambda path: path.stat().st_mtime)
+    first, last = marks[workers - 1], marks[-1]
+    streams = len(layout.EXTRACT_STREAMS)
+    videos = sum(parquet.read_metadata(mark).num_rows // streams for mark in marks[workers:])
+    return (last.stat().st_mtime - first.stat().st_mtime) / videos
 
 
 def _watch(driver: subprocess.Popen[bytes], peaks: dict[str, float]) -> None:
@@ -126,20 +147,20 @@ def subset(videos: list[Path], source: Path, folder: Path) -> None:
         os.link(path, target)
 
 
-def report(limits: list[dict[str, float]], counts: list[int], runs: list[Any], workers: int) -> None:
-    slope, intercept = np.polyfit(counts, [seconds for seconds, *_ in runs], 1)
+def report(limits: list[dict[str, float]], runs: list[Run], workers: int) -> None:
     limit = {phase: sum(each[phase] for each in limits) / len(limits) for phase in PHASES}
     floor = sum(limit.values())
     phases = ", ".join(f"{phase} {seconds * workers:.3f}" for phase, seconds in limit.items())
-    print(f"\n{workers} cores, {torch.__version__=}, Python {sys.version.split()[0]}")
     both = " and ".join(f"{sum(each.values()):.3f}" for each in limits)
+    print(f"{workers} cores, torch {torch.__version__}, Python {sys.version.split()[0]}")
     print(f"limit: {floor:.3f} s a video over all cores ({both}); core-seconds a video: {phases}")
-    for count, (seconds, driver_mib, worker_mib) in zip(counts, runs, strict=True):
-        line = slope * count + intercept
-        peak = f"peak memory: driver {driver_mib:.0f} MiB, worker {worker_mib:.0f} MiB"
-        print(f"{count:4d} clips: {seconds:6.1f} s (line {line:6.1f}), {peak}")
-    print(f"pipeline: {slope:.3f} s a video after a start-up of {intercept:.1f} s")
-    print(f"reached: {floor / slope:.2f} of the limit ({1 / slope:.2f} of {1 / floor:.2f} videos/s)")
+    for run in runs:
+        startup = run.seconds - run.videos * run.seconds_a_video
+        print(
+            f"{run.videos:4d} clips: {run.seconds:6.1f} s in all, {startup:.0f} s of them start-up; "
+            f"{run.seconds_a_video:.3f} s a video, {floor / run.seconds_a_video:.2f} of the limit; "
+            f"peak memory: driver {run.driver_mib:.0f} MiB, worker {run.worker_mib:.0f} MiB"
+        )
 
 
 def main() -> None:
@@ -151,22 +172,20 @@ def main() -> None:
     workers = cores()
     with tempfile.TemporaryDirectory(prefix="actionrec-bench-") as folder:
         top = Path(folder)
-        spec = SynthSpec(classes=8, groups=-(-max(arguments.clips) // 8), clips_per_group=1, seconds=arguments.seconds)
+        groups = max(3, -(-max(arguments.clips) // 8))
+        spec = SynthSpec(classes=8, groups=groups, clips_per_group=1, seconds=arguments.seconds)
         write_dataset(top / "all", spec)
         videos = sorted((top / "all").glob("*/*.avi"))
         prepare(settings, LocalStore(str(top / "weights-root")))
         largest = max(arguments.clips)
         limits = [measure_limit(videos[:largest], str(top / "weights-root"), settings, workers)]
-        runs: list[Any] = []
+        runs = []
         for count in arguments.clips:
-            subset(videos[:count], top / "all", top / f"source-{count}")
-            runs.append(
-                measure_pipeline(
-                    top / f"source-{count}", top / f"root-{count}", top / "weights-root" / "weights", workers
-                )
-            )
+            source, root = top / f"source-{count}", top / f"root-{count}"
+            subset(videos[:count], top / "all", source)
+            runs.append(measure_pipeline(source, root, top / "weights-root" / "weights", count, workers))
         limits.append(measure_limit(videos[:largest], str(top / "weights-root"), settings, workers))
-        report(limits, arguments.clips, runs, workers)
+        report(limits, runs, workers)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from actionrec.storage.sources import source_folder
 from actionrec.storage.store import Store
 from actionrec.storage.weights import prepare
 
-CPU_ACTOR_BYTES = 2.5 * 2**30  # networks, decoder and two decoded clips of 36 s; measured 2.2 GiB at most
+CPU_ACTOR_BYTES = 3 * 2**30  # 2.2 GiB with short clips (benchmarks/extract.py), and two decoded clips of 36 s
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ demo: .venv/.installed  ## render a small data set and run the main job on it (m
 test: .venv/.installed  ## all tests that need no server
 	@$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
 
-faults: .venv/.installed  ## kill workers and drivers, feed hostile files (about 15 minutes)
+faults: .venv/.installed  ## kill workers and drivers, feed hostile files (about 10 minutes)
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
 check: .venv/.installed  ## lint, format, types, layers

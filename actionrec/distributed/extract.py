@@ -19,7 +19,7 @@ from actionrec.storage.sources import source_folder
 from actionrec.storage.store import Store
 from actionrec.storage.weights import prepare
 
-CPU_ACTOR_BYTES = 3 * 2**30  # 2.2 GiB with short clips (benchmarks/extract.py), and two decoded clips of 36 s
+CPU_ACTOR_BYTES = 3 * 2**30  # 2.2 GiB were measured, with clips of 2 s and of 36 s alike; see docs/lab-book.md
 
 
 @dataclass(frozen=True)

@@ -148,8 +148,7 @@ def doctor(
     """What this machine can do, and what would make a job fail here (exit code 1)."""
     from actionrec.distributed.doctor import examine
 
-    layers = [config.read_layer(config_name)] if config_name else []
-    settings = config.load([*layers, config.set_layer(assignments or [])])
+    settings = config.load(_layers(config_name, assignments))
     healthy = True
     with console.err.status("looking around"):
         findings = list(examine(settings, root, verbose))
@@ -182,8 +181,12 @@ def _open(
 ) -> "Root":
     from actionrec.storage.root import open_root
 
+    return open_root(root, [*_layers(config_name, assignments), {"data": data or {}}], replace)
+
+
+def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[dict[str, Any]]:
     named = [config.read_layer(config_name)] if config_name else []
-    return open_root(root, [*named, config.set_layer(assignments or []), {"data": data or {}}], replace)
+    return [*named, config.set_layer(assignments or [])]
 
 
 def _data_layer(source: str | None, dataset: str | None, split: int | None) -> dict[str, Any]:
@@ -205,22 +208,19 @@ def _synth(out: Path, spec: Any) -> None:
 
 
 def _catalog(root: "Root") -> None:
+    from actionrec.schema import SPLITS
     from actionrec.storage.sources import catalog
 
     found = catalog(root)
     console.warn(found.warnings)
     table = found.table
-    splits = {name: count for name, count in _counts(table["split"].to_pylist()).items() if name}
+    splits = table["split"].to_pylist()
     classes = len(set(table["label"].to_pylist()) - {None})
-    shares = ", ".join(f"{name} {count}" for name, count in splits.items())
+    shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
     console.out.print(
         f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({found.new} new), {classes} classes, {shares}",
         markup=False,
     )
-
-
-def _counts(values: Sequence[str | None]) -> dict[str | None, int]:
-    return {name: values.count(name) for name in ("train", "val", "test") if name in values}
 
 
 def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
@@ -252,7 +252,7 @@ def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
 
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
     url = root.store.url
-    random = [name for name in ("frame", "flow", "audio") if _is_random(root, name)]
+    random = config.random_networks(root.config)
     weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
     facts = {
         "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio, "
@@ -269,11 +269,6 @@ def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
             f"         or with duckdb:  import duckdb; duckdb.read_parquet({spatial + '/*.parquet'!r})",
             markup=False,
         )
-
-
-def _is_random(root: "Root", section: str) -> bool:
-    settings = getattr(root.config, section)
-    return settings.weights == "random" and getattr(settings, "model", "") != "dis"
 
 
 def _run(root: "Root", retry_failed: bool, verbose: bool) -> None:

@@ -184,6 +184,14 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
 
 
+def random_networks(config: Config) -> list[str]:
+    """The sections whose networks have random weights. `dis` is no network and has none."""
+    weights = {"frame": config.frame.weights, "audio": config.audio.weights}
+    if config.flow.model != "dis":
+        weights["flow"] = config.flow.weights
+    return [name for name, kind in weights.items() if kind == "random"]
+
+
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value, for every knob."""
     flat: dict[str, Any] = {}

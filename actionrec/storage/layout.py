@@ -30,11 +30,14 @@ def commit_mark(part: int) -> str:
 
 def part_of_mark(key: str) -> int | None:
     """The part that a key under STATUS commits, or None for a key of another kind."""
-    found = re.fullmatch(re.escape(STATUS) + r"extract-([0-9]{6,9})\.parquet", key)
-    return int(found[1]) if found else None
+    return _number(f"{STATUS}extract-", key)
 
 
 def part_of_feature(stream: str, key: str) -> int | None:
     """The part that a key of a stream's features holds, or None for a key of another kind."""
-    found = re.fullmatch(re.escape(features(stream)) + r"part-([0-9]{6,9})\.parquet", key)
+    return _number(f"{features(stream)}part-", key)
+
+
+def _number(prefix: str, key: str) -> int | None:
+    found = re.fullmatch(re.escape(prefix) + r"([0-9]{6,9})\.parquet", key)
     return int(found[1]) if found else None

@@ -131,12 +131,9 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
         sections: tuple[str, ...] = ("data.", "seed")
     else:
         irrelevant = {"clip.allow_partial"}  # like limits.*, it only decides which videos fail
-        kinds = {config.frame.weights, config.audio.weights}
         if config.flow.model == "dis":
             irrelevant |= {"flow.weights", "flow.checkpoint"}
-        else:
-            kinds |= {config.flow.weights}
-        if "random" not in kinds:
+        if not configuration.random_networks(config):
             irrelevant |= {"seed"}
         sections = ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed")
     return {key: value for key, value in flat.items() if key.startswith(sections) and key not in irrelevant}

@@ -42,13 +42,11 @@ def catalog(root: Root) -> Catalogued:
         old = root.catalog()
         _refuse_lost(root, old, found.table)
     warnings = [*found.warnings, *_moved(old, found.table)]
+    root.clear("catalog")
+    root.save_config()
     if not found.table.equals(old):
         mark = fingerprint("catalog", root.config, {})
-        data = schema.to_parquet(found.table, mark)
-        root.clear("catalog")
-        root.save_config()
-        root.store.put(layout.CATALOG, data)
-    root.save_config()
+        root.store.put(layout.CATALOG, schema.to_parquet(found.table, mark))
     return Catalogued(found.table, found.table.num_rows - old.num_rows, warnings)
 
 

@@ -103,13 +103,99 @@ class Extract:
 
 
 @dataclass(frozen=True)
+class Training:
+    """How a network is trained; the defaults are the paper's for its recurrent networks (V.D)."""
+
+    optimizer: Literal["nag", "adam", "rmsprop", "adadelta"] = "nag"  # SGD with Nesterov's momentum
+    lr: float = knob(1e-2, 1e-8, 10)
+    momentum: float = knob(0.9, 0, 1)  # of nag; not given in the paper
+    batch: int = knob(32, 1, 65_536)  # over all workers together
+    dropout: float = knob(0.5, 0, 0.99)
+    plateau_epochs: int = knob(5, 1, 10_000)  # without better validation loss, then lr x 0.1
+    lr_floor: float = knob(1e-6, 0, 10)
+    stop_epochs: int = knob(10, 1, 10_000)  # without better validation loss, then training ends
+    max_epochs: int = knob(200, 1, 100_000)
+    shuffle_batches: int = knob(32, 1, 100_000)  # consecutive batches whose videos are shuffled together
+
+
+@dataclass(frozen=True)
+class Motion(Training):
+    """The motion CNN, trained from scratch (IV.C)."""
+
+    optimizer: Literal["nag", "adam", "rmsprop", "adadelta"] = "adam"
+    lr: float = knob(1e-3, 1e-8, 10)  # Adam's default
+    max_epochs: int = knob(100, 1, 100_000)
+    flip: bool = True  # mirror half of the stacks, which turns the sign of x
+    embed_batch: int = knob(16, 1, 4096)  # stacks that go through the trained network at once
+
+
+@dataclass(frozen=True)
+class Rnn(Training):
+    """The recurrent network of each stream; the best row of Table I."""
+
+    cell: Literal["gru", "lstm"] = "gru"
+    units: int = knob(512, 1, 65_536)  # hidden units of one direction
+    layers: int = knob(2, 1, 8)
+    bidirectional: bool = True
+    attention: bool = False  # self-attention after the input, Table I's last row but one
+    standardize: bool = True  # inputs to mean 0 and deviation 1 over the training frames; see docs/decisions
+
+
+@dataclass(frozen=True)
+class Finetune(Training):
+    """Training of the frame CNN's upper blocks (V.B), which the paper found to gain nothing: off by default."""
+
+    blocks: int = knob(0, 0, 1000)  # the last N blocks are trained; 0: none, the published weights stay
+    lr: float = knob(1e-3, 1e-8, 10)
+    frames: int = knob(4, 1, 1000)  # frames of each video and epoch
+    max_epochs: int = knob(20, 1, 100_000)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """The linear SVM on the concatenated video embeddings (IV.G)."""
+
+    l2: float = knob(1e-2, 1e-12, 1e12)  # lambda of lambda |w|^2 + mean hinge loss (V.D)
+    normalization: Literal["auto", "standardize", "l2"] = "auto"  # auto: the better one on validation
+    missing: Literal["auto", "mask", "pattern"] = "auto"  # how videos without a stream are handled; see docs/decisions
+    max_iterations: int = knob(10_000, 1, 10_000_000)
+    bootstrap: int = knob(2000, 10, 1_000_000)  # resamples of test groups behind each 95 % interval
+
+
+@dataclass(frozen=True)
+class Anomaly(Training):
+    """The autoencoder on the video embeddings."""
+
+    normal: tuple[str, ...] = ()  # the normal classes; empty: all
+    hidden: int = knob(256, 1, 65_536)
+    bottleneck: int = knob(64, 1, 65_536)  # must be smaller than the embedding
+    optimizer: Literal["nag", "adam", "rmsprop", "adadelta"] = "adam"
+    lr: float = knob(1e-3, 1e-8, 10)
+    dropout: float = knob(0.0, 0, 0.99)
+    quantile: float = knob(0.95, 0, 1)  # of the normal validation videos' scores: the threshold
+    neighbors: int = knob(5, 1, 1000)  # of the nearest-neighbour baseline
+
+
+@dataclass(frozen=True)
+class Train:
+    """Where training runs. Only `workers` changes values: BatchNorm and dropout are each worker's own."""
+
+    workers: int | None = knob(None, 1, 100_000)  # default: one per GPU that is there now, else one
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = knob(None, 1, 256)  # torch threads of a worker on CPU; default: the cores, shared out
+    max_failures: int = knob(3, 0, 1000)  # lost workers after which training gives up
+
+
+@dataclass(frozen=True)
 class Storage:
     endpoint_url: str | None = None  # an S3 server other than AWS; credentials come from the environment
 
 
 @dataclass(frozen=True)
 class Config:
-    seed: int = knob(0, 0, 2**31 - 1)
+    seed: int = knob(0, 0, 2**31 - 1)  # of splits and of random networks
+    seeds: tuple[int, ...] = knob((0,), 0, 2**31 - 1)  # of training; the first one's motion CNN serves all of them
+    streams: tuple[Literal["spatial", "motion", "audio"], ...] = ("spatial", "motion", "audio")  # that are fused
     data: Data = Data()
     clip: Clip = Clip()
     sampling: Sampling = Sampling()
@@ -118,6 +204,12 @@ class Config:
     audio: Audio = Audio()
     limits: Limits = Limits()
     extract: Extract = Extract()
+    finetune: Finetune = Finetune()
+    motion: Motion = Motion()
+    rnn: Rnn = Rnn()
+    fusion: Fusion = Fusion()
+    anomaly: Anomaly = Anomaly()
+    train: Train = Train()
     storage: Storage = Storage()
 
 
@@ -222,9 +314,7 @@ def _overlay(section: Section, layer: Mapping[str, Any], prefix: str) -> Section
         current = getattr(section, key)
         if dataclasses.is_dataclass(current):
             if not isinstance(value, Mapping):
-                raise InputError(
-                    f"{dotted} is a section with keys {', '.join(hints[key].__annotations__)}, not a value"
-                )
+                raise InputError(f"{dotted} is a section with keys {', '.join(flatten(current))}, not a value")
             changes[key] = _overlay(current, value, dotted + ".")
         else:
             changes[key] = _checked(dotted, value, hints[key], fields[key].metadata)

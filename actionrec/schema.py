@@ -58,6 +58,13 @@ FLOW = pa.schema(
 )
 
 
+# A stream's video embedding is null where the video lacks the stream.
+def video_embeddings(widths: Mapping[str, int]) -> pa.Schema:
+    """The schema of embeddings/video.parquet: one vector a stream, `widths` numbers each."""
+    vectors = [pa.field(stream, pa.list_(pa.float32(), width)) for stream, width in widths.items()]
+    return pa.schema([pa.field("video_id", pa.string(), nullable=False), *vectors])
+
+
 def embedding(stream: str, width: int) -> pa.Schema:
     """The schema of a stream's sequence of embeddings, each `width` numbers (E)."""
     fields = [
@@ -99,6 +106,15 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
         raise InputError(
             f"{name}: not a table that this version reads ({_one_line(error)}); delete it and run again what makes it"
         ) from None
+
+
+def embedding_width(data: bytes, name: str) -> int:
+    """E of a file of embeddings. InputError where the file `name` is none."""
+    try:
+        found: int = pq.read_schema(io.BytesIO(data)).field("embedding").type.value_type.list_size
+        return found
+    except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+        raise InputError(f"{name}: not a table of embeddings ({_one_line(error)}); run again what makes it") from None
 
 
 def fingerprint_of(data: bytes) -> str | None:

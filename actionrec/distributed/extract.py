@@ -14,7 +14,7 @@ from actionrec.distributed.part import Job, PartWorker, Video
 from actionrec.distributed.session import Cluster, cores, session
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, begin_extract
+from actionrec.storage.root import Root, begin
 from actionrec.storage.sources import source_folder
 from actionrec.storage.store import Store
 from actionrec.storage.weights import prepare
@@ -52,7 +52,7 @@ def extract(
     on_stage("weights")
     weights = prepare(root.config, root.store)
     root.clear("extract")
-    fingerprint = begin_extract(root, {name: ref.sha256 for name, ref in weights.items()})
+    fingerprint = begin(root, "extract", {name: ref.sha256 for name, ref in weights.items()})
     on_stage("plan")
     plan = parts.plan(root.store, ids, root.config.extract.part_videos, fingerprint)
     if retry_failed:

@@ -6,8 +6,36 @@ CONFIG = "config.yaml"
 CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
 STATUS = "features/status/"
-EXTRACT_STAGE = "features/stage.json"  # the extract stage's fingerprint, written when the stage first starts
-EXTRACT_STREAMS = ("spatial", "flow", "audio")  # what one decode of a video yields
+TABLES = "tables/"
+EMBEDDINGS = "embeddings/"
+HOLDOUT = "holdout/"
+FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
+RNN_STREAMS = ("spatial", "motion", "audio")  # that have a recurrent network, in the order they are concatenated
+STREAMS_OF = {"extract": ("spatial", "flow", "audio"), "motion": ("motion",)}  # what each pass over parts yields
+EXTRACT_STREAMS = STREAMS_OF["extract"]  # of one decode of a video
+
+
+def stage(name: str) -> str:
+    """What a stage was made with, written when the stage first starts."""
+    return f"stages/{name}.json"
+
+
+def model(name: str, further_seed: int | None = None) -> str:
+    """The folder of a trained model: NAME's own for the first of `seeds`, a folder below it for a further one."""
+    return f"models/{name}/" if further_seed is None else f"models/{name}/seed-{further_seed}/"
+
+
+def rnn(stream: str) -> str:
+    """The name of a stream's recurrent network."""
+    return f"rnn-{stream}"
+
+
+def video_embeddings(further_seed: int | None = None) -> str:
+    return f"{EMBEDDINGS}video.parquet" if further_seed is None else f"{EMBEDDINGS}seed-{further_seed}/video.parquet"
+
+
+def table(name: str, kind: str = "parquet") -> str:
+    return f"{TABLES}{name}.{kind}"
 
 
 def plan(generation: int) -> str:
@@ -23,14 +51,14 @@ def features(stream: str) -> str:
     return f"features/{stream}/"
 
 
-def commit_mark(part: int) -> str:
-    """Written last: a part is trusted only when this key exists."""
-    return f"{STATUS}extract-{part:06d}.parquet"
+def commit_mark(part: int, stage: str = "extract") -> str:
+    """Written last: what `stage` (extract or motion) made of a part is trusted only when this key exists."""
+    return f"{STATUS}{stage}-{part:06d}.parquet"
 
 
-def part_of_mark(key: str) -> int | None:
-    """The part that a key under STATUS commits, or None for a key of another kind."""
-    return _number(f"{STATUS}extract-", key)
+def part_of_mark(key: str, stage: str = "extract") -> int | None:
+    """The part that a key under STATUS commits for `stage`, or None for a key of another kind."""
+    return _number(f"{STATUS}{stage}-", key)
 
 
 def part_of_feature(stream: str, key: str) -> int | None:

@@ -58,22 +58,22 @@ def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
     return parts
 
 
-def committed(store: Store) -> set[int]:
-    """Parts with a commit mark and all the files that it vouches for."""
-    marks = {layout.part_of_mark(key) for key in store.sizes(layout.STATUS)}
-    for stream in layout.EXTRACT_STREAMS:
+def committed(store: Store, stage: str = "extract") -> set[int]:
+    """Parts with a commit mark of `stage` (extract or motion) and all the files that it vouches for."""
+    marks = {layout.part_of_mark(key, stage) for key in store.sizes(layout.STATUS)}
+    for stream in layout.STREAMS_OF[stage]:
         marks &= {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
     return {part for part in marks if part is not None}
 
 
-def statuses(store: Store, parts: Sequence[int], fingerprint: str) -> dict[int, pa.Table]:
-    """Part -> its status rows [rows, schema.STATUS].
+def statuses(store: Store, parts: Sequence[int], fingerprint: str, stage: str = "extract") -> dict[int, pa.Table]:
+    """Part -> the status rows that `stage` committed [rows, schema.STATUS].
 
     A part that was committed under another fingerprint, by a worker that outlived a --replace, loses its mark instead.
     """
 
     def read(part: int) -> pa.Table | None:
-        key = layout.commit_mark(part)
+        key = layout.commit_mark(part, stage)
         try:
             data = store.read(key)
         except FileNotFoundError:
@@ -89,16 +89,16 @@ def statuses(store: Store, parts: Sequence[int], fingerprint: str) -> dict[int, 
         return {part: table for part, table in tables if table is not None}
 
 
-def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str) -> Reconciled:
+def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str, stage: str = "extract") -> Reconciled:
     """Hold the catalog's ids against the status table: every id once per stream, as ok, no_audio or failed."""
-    found = statuses(store, sorted(committed(store)), fingerprint)
+    found = statuses(store, sorted(committed(store, stage)), fingerprint, stage)
     table = pa.concat_tables([schema.STATUS.empty_table(), *found.values()])
     wanted = set(video_ids)
     seen: dict[str, int] = {}
     failed: dict[str, tuple[str, str]] = {}
     no_audio = 0
     columns = (table[name].to_pylist() for name in ("video_id", "stream", "status", "reason", "detail"))
-    bits = {stream: 1 << i for i, stream in enumerate(layout.EXTRACT_STREAMS)}
+    bits = {stream: 1 << i for i, stream in enumerate(layout.STREAMS_OF[stage])}
     repeated: set[str] = set()
     for video_id, stream, status, reason, detail in zip(*columns, strict=True):
         if video_id not in wanted:

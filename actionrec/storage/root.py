@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actionrec import config as configuration
 from actionrec import schema
@@ -19,14 +20,19 @@ from actionrec.storage.store import Store, open_store
 
 FORMAT = 1  # raised when the meaning of a stored value changes, so that old roots are refused rather than mixed
 
-# In the order of work: the key whose presence says that a stage has begun, and what deleting the stage deletes, in
-# that order: commit marks first, so that nothing half-deleted is trusted, and last what says that the stage has begun.
-STAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "catalog": (layout.CATALOG, (layout.CATALOG,)),
-    "extract": (
-        layout.EXTRACT_STAGE,
-        (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS, layout.EXTRACT_STAGE),
+# In the order of work: what deleting the stage deletes, in that order: commit marks first, so that nothing half-deleted
+# is trusted, and last of all the stage's record, which says that it has begun. "x-" stands for every key beginning so.
+STAGES: dict[str, tuple[str, ...]] = {
+    "catalog": (layout.CATALOG,),
+    "spatial": (layout.model(layout.FRAME_CNN),),
+    "extract": (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
+    "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
+    "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),
+    "fusion": (layout.model(layout.FUSION),),
+    "evaluate": tuple(
+        f"{layout.TABLES}{name}" for name in ("predictions.", "ablation.", "table2.", "confusion.", "classes.")
     ),
+    "anomaly": (f"{layout.TABLES}anomaly.", layout.model(layout.AUTOENCODER), layout.HOLDOUT),
 }
 
 
@@ -38,9 +44,26 @@ class Root:
     config: Config
     stored: Config | None  # what the root's config.yaml says; None in a new root
     replace: str | None = None  # the stage that is to be deleted and made again
+    holdout: str | None = None  # a class that nothing may be trained on
+
+    @property
+    def output(self) -> Store:
+        """Where what is learnt goes: the root itself, or a folder of it for what is learnt without a class."""
+        if self.holdout is None:
+            return self.store
+        folder = hashlib.sha256(self.holdout.encode()).hexdigest()[:16]  # a class's name may be anything
+        return open_store(f"{self.store.url}/{layout.HOLDOUT}{folder}", self.config.storage)
+
+    def without(self, label: str) -> "Root":
+        """This root as if no video of the class `label` were there to be trained on or to choose by."""
+        return dataclasses.replace(self, holdout=label, replace=None)
+
+    def further(self, seed: int) -> int | None:
+        """How layout.model wants to be told of a seed: None for the first of `seeds`."""
+        return None if seed == self.config.seeds[0] else seed
 
     def begun(self, stage: str) -> bool:
-        return self.store.exists(STAGES[stage][0])
+        return _store_of(self, stage).exists(_begun_key(stage))
 
     def clear(self, stage: str) -> None:
         """Delete `stage` and every stage after it, if that is what is to be replaced.
@@ -49,8 +72,8 @@ class Root:
         """
         if self.replace == stage:
             for name in reversed(_from(stage)):
-                for prefix in STAGES[name][1]:
-                    self.store.delete(prefix)
+                for prefix in (*STAGES[name], layout.stage(name)):
+                    _delete(self.store, prefix)
 
     def save_config(self) -> None:
         """Store this run's configuration, unless the root holds it already."""
@@ -58,14 +81,23 @@ class Root:
             self.store.put(layout.CONFIG, configuration.dump(self.config).encode())
 
     def catalog(self) -> pa.Table:
-        """The catalog [N rows, schema.CATALOG]. InputError where there is none."""
+        """The catalog [N rows, schema.CATALOG]. InputError where there is none.
+
+        Of a class that is held out only the test videos are left, and their label is null: nothing knows the class.
+        """
         try:
             data = self.store.read(layout.CATALOG)
         except FileNotFoundError:
             raise InputError(
                 f"{self.store.url}: there is no catalog here; run `actionrec catalog SRC --root {self.store.url}` first"
             ) from None
-        return schema.from_parquet(data, schema.CATALOG, f"{self.store.url}/{layout.CATALOG}")
+        table = schema.from_parquet(data, schema.CATALOG, f"{self.store.url}/{layout.CATALOG}")
+        if self.holdout is None:
+            return table
+        is_held = pc.fill_null(pc.equal(table["label"], self.holdout), False)
+        column = table.schema.get_field_index("label")
+        table = table.set_column(column, "label", pc.if_else(is_held, None, table["label"]))
+        return table.filter(pc.invert(pc.and_(is_held, pc.fill_null(pc.not_equal(table["split"], "test"), True))))
 
 
 def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | None = None) -> Root:
@@ -117,66 +149,113 @@ def _refuse_changes(root: Root) -> None:
 
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:
-    if stage == "extract":
-        recorded: dict[str, Any] = extract_record(root)["settings"]
-        return recorded
-    return settings(stage, root.stored or root.config)
+    if stage == "catalog":
+        return settings(stage, root.stored or root.config)
+    recorded: dict[str, Any] = record(root, stage)["settings"]
+    return recorded
+
+
+_SECTIONS: dict[str, tuple[str, ...]] = {
+    "catalog": ("data.", "seed"),
+    "spatial": ("finetune.", "frame.", "clip."),
+    "extract": ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed"),
+    "motion": ("motion.",),
+    "rnn": ("rnn.",),
+    "fusion": ("fusion.", "streams"),
+    "evaluate": ("fusion.bootstrap", "seeds"),
+    "anomaly": ("anomaly.", "streams"),
+}
+_TRAINED = ("spatial", "motion", "rnn", "anomaly")
 
 
 def settings(stage: str, config: Config) -> dict[str, Any]:
     """Dotted key -> value of exactly the knobs that can change what `stage` writes for a video that does not fail."""
     flat = configuration.flatten(config)
-    if stage == "catalog":
-        irrelevant = {"data.split"} if config.data.dataset != "ucf101" else set()
-        sections: tuple[str, ...] = ("data.", "seed")
-    else:
-        irrelevant = {"clip.allow_partial"}  # like limits.*, it only decides which videos fail
-        if config.flow.model == "dis":
-            irrelevant |= {"flow.weights", "flow.checkpoint"}
-        if not configuration.random_networks(config):
-            irrelevant |= {"seed"}
-        sections = ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed")
-    return {key: value for key, value in flat.items() if key.startswith(sections) and key not in irrelevant}
+    irrelevant = {"clip.allow_partial", "motion.embed_batch"}  # like limits.*, the first only decides which videos fail
+    if stage == "catalog" and config.data.dataset != "ucf101":
+        irrelevant |= {"data.split"}
+    if config.flow.model == "dis":
+        irrelevant |= {"flow.weights", "flow.checkpoint"}
+    if stage == "extract" and not configuration.random_networks(config):
+        irrelevant |= {"seed"}
+    if stage == "fusion":
+        irrelevant |= {"fusion.bootstrap"}
+    names = tuple(name for name in _SECTIONS[stage] if name.endswith("."))
+    chosen = {
+        key: list(value) if isinstance(value, tuple) else value  # as JSON gives it back
+        for key, value in flat.items()
+        if key not in irrelevant and (key.startswith(names) or key in _SECTIONS[stage])
+    }
+    # Further seeds are models of their own, so they may be added later.
+    return chosen | ({"seeds[0]": config.seeds[0]} if stage in _TRAINED else {})
 
 
-def fingerprint(stage: str, config: Config, weights: Mapping[str, str]) -> str:
-    """A hash of everything that decides the stage's values: its settings and the sha256 of each network's weights."""
-    parts = {"format": FORMAT, "settings": settings(stage, config), "weights": dict(weights)}
+def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
+    """A hash of everything that decides the stage's values: its settings, and the hash of each of its inputs.
+
+    The inputs are the sha256 of networks' weights, the fingerprints of earlier stages, and what videos were used.
+    """
+    parts = {"format": FORMAT, "settings": settings(stage, config), "inputs": dict(inputs)}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def begin_extract(root: Root, weights: Mapping[str, str]) -> str:
-    """Mark the extract stage as begun and return its fingerprint; refuse to mix with another one's results."""
-    mine = fingerprint("extract", root.config, weights)
-    record: dict[str, Any] = {
-        "fingerprint": mine,
-        "weights": dict(weights),
-        "settings": settings("extract", root.config),
-    }
-    if not root.begun("extract"):
-        root.store.put_new(layout.EXTRACT_STAGE, json.dumps(record, indent=1).encode())
-    theirs = extract_record(root)  # another driver may have been first
+def begin(root: Root, stage: str, inputs: Mapping[str, str]) -> str:
+    """Mark the stage as begun and return its fingerprint; refuse to mix with what was made from something else."""
+    mine = fingerprint(stage, root.config, inputs)
+    begun: dict[str, Any] = {"fingerprint": mine, "inputs": dict(inputs), "settings": settings(stage, root.config)}
+    store = _store_of(root, stage)
+    if not root.begun(stage):
+        store.put_new(layout.stage(stage), json.dumps(begun, indent=1).encode())
+    theirs = record(root, stage)  # another driver may have been first
     if theirs["fingerprint"] != mine:
-        names = [
-            f"{kind} {name}" for kind in ("weights", "settings") for name in _differing(record[kind], theirs[kind])
-        ]
+        names = [f"{kind} {name}" for kind in ("inputs", "settings") for name in _differing(begun[kind], theirs[kind])]
         raise InputError(
-            f"{root.store.url}: its features were made with other {', '.join(names) or 'versions of this program'}; "
-            "use another --root, or --replace extract"
+            f"{store.url}: the stage {stage} was made with other {', '.join(names) or 'versions of this program'}; "
+            f"use another --root, or --replace {stage}"
         )
     root.save_config()
     return mine
 
 
-def extract_record(root: Root) -> dict[str, Any]:
-    """What the extract stage was begun with: its fingerprint, its settings, and the sha256 of its weights."""
+def record(root: Root, stage: str) -> dict[str, Any]:
+    """What a stage was begun with: its fingerprint, its settings and its inputs. InputError: it has not begun."""
+    store, key = _store_of(root, stage), layout.stage(stage)
     try:
-        record: dict[str, Any] = json.loads(root.store.read(layout.EXTRACT_STAGE))
-        if isinstance(record["settings"], dict) and isinstance(record["weights"], dict) and record["fingerprint"]:
-            return record
+        found: dict[str, Any] = json.loads(store.read(key))
+        if isinstance(found["settings"], dict) and isinstance(found["inputs"], dict) and found["fingerprint"]:
+            return found
+    except FileNotFoundError:
+        raise InputError(f"{root.store.url}: {_WANTING.get(stage, stage)} first") from None
     except (ValueError, KeyError, TypeError):
         pass
-    raise InputError(f"{root.store.url}/{layout.EXTRACT_STAGE}: damaged; use --replace extract")
+    raise InputError(f"{store.url}/{key}: damaged; use --replace {stage}")
+
+
+_WANTING = {
+    "extract": "there are no features here; run `actionrec extract`",
+    "motion": "there is no motion CNN here; run `actionrec train motion`",
+    "rnn": "there are no recurrent networks here; run `actionrec train rnn`",
+    "fusion": "there is no fused model here; run `actionrec train fusion`",
+    "anomaly": "there is no autoencoder here; run `actionrec anomaly`",
+}
+
+
+def _begun_key(stage: str) -> str:
+    return layout.CATALOG if stage == "catalog" else layout.stage(stage)
+
+
+def _store_of(root: Root, stage: str) -> Store:
+    """Catalog and features are shared by everything that is learnt from them."""
+    return root.store if stage in ("catalog", "spatial", "extract") else root.output
+
+
+def _delete(store: Store, prefix: str) -> None:
+    folder, _, start = prefix.rpartition("/")
+    if start.endswith(("-", ".")):
+        for key in [key for key in store.sizes(f"{folder}/") if key.startswith(prefix)]:
+            store.delete(key)
+    else:
+        store.delete(prefix)
 
 
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:

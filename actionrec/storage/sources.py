@@ -10,7 +10,7 @@ from actionrec.catalog.table import Catalog, build
 from actionrec.config import Config, Data
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, extract_record, fingerprint
+from actionrec.storage.root import Root, fingerprint, record
 from actionrec.storage.store import open_store
 
 
@@ -88,7 +88,7 @@ def _with_features(root: Root) -> set[str]:
     """The videos of which at least one stream is stored."""
     if not root.begun("extract"):
         return set()
-    stored = parts.statuses(root.store, sorted(parts.committed(root.store)), extract_record(root)["fingerprint"])
+    stored = parts.statuses(root.store, sorted(parts.committed(root.store)), record(root, "extract")["fingerprint"])
     table = pa.concat_tables([schema.STATUS.empty_table(), *stored.values()])
     rows = zip(table["video_id"].to_pylist(), table["status"].to_pylist(), strict=True)
     return {video_id for video_id, status in rows if status == "ok"}

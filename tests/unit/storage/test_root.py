@@ -9,7 +9,7 @@ from actionrec import schema
 from actionrec.config import dump, load
 from actionrec.errors import InputError
 from actionrec.storage import layout
-from actionrec.storage.root import Root, begin_extract, fingerprint, open_root, settings
+from actionrec.storage.root import Root, begin, fingerprint, open_root, settings
 
 RANDOM = {"frame": {"weights": "random"}, "audio": {"weights": "random", "pca": False}, "flow": {"model": "dis"}}
 
@@ -32,7 +32,7 @@ def test_a_change_to_a_begun_stage_is_refused_by_its_keys(tmp_path: Path) -> Non
     with pytest.raises(InputError, match=r"data\.dataset .*'folder', now 'csv'.*--replace catalog"):
         open_root(str(tmp_path), [{"data": {"dataset": "csv"}}])
     changed = open_root(str(tmp_path), [{"clip": {"max_s": 5}}])  # extract has not begun: free to change
-    begin_extract(changed, {"frame": "1"})
+    begin(changed, "extract", {"frame": "1"})
     changed.save_config()
     with pytest.raises(InputError, match=r"clip\.max_s .*5\.0, now 6\.0.*--replace extract"):
         open_root(str(tmp_path), [{"clip": {"max_s": 6}}])
@@ -40,7 +40,7 @@ def test_a_change_to_a_begun_stage_is_refused_by_its_keys(tmp_path: Path) -> Non
 
 def test_what_changes_no_value_is_free_to_change(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
-    begin_extract(root, {"frame": "1"})
+    begin(root, "extract", {"frame": "1"})
     free = {"extract": {"actors": 2}, "limits": {"decode_timeout_s": 5}, "clip": {"allow_partial": True}}
     changed = open_root(str(tmp_path), [free]).config
     assert changed != root.config
@@ -57,15 +57,15 @@ def test_settings_hold_exactly_what_matters() -> None:
 
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
-    mark = begin_extract(root, {"frame": "1", "audio": "2"})
-    assert begin_extract(root, {"frame": "1", "audio": "2"}) == mark
-    with pytest.raises(InputError, match="other weights audio; use"):
-        begin_extract(root, {"frame": "1", "audio": "3"})
+    mark = begin(root, "extract", {"frame": "1", "audio": "2"})
+    assert begin(root, "extract", {"frame": "1", "audio": "2"}) == mark
+    with pytest.raises(InputError, match="other inputs audio; use"):
+        begin(root, "extract", {"frame": "1", "audio": "3"})
 
 
 def test_replacing_a_stage_deletes_it_and_what_follows_once_it_is_ready(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
-    begin_extract(root, {})
+    begin(root, "extract", {})
     root.store.put(layout.feature("spatial", 0), b"x")
     root.store.put(layout.commit_mark(0), b"x")
     everything = set(root.store.sizes())
@@ -84,9 +84,9 @@ def test_replacing_a_stage_deletes_it_and_what_follows_once_it_is_ready(tmp_path
 def test_a_driver_killed_between_two_writes_leaves_a_root_that_goes_on(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
     changed = open_root(str(tmp_path), [{"clip": {"max_s": 5}}])
-    begin_extract(changed, {})
+    begin(changed, "extract", {})
     root.store.put(layout.CONFIG, dump(root.config).encode())  # as if save_config had never come
-    assert begin_extract(open_root(str(tmp_path), [{"clip": {"max_s": 5}}]), {})
+    assert begin(open_root(str(tmp_path), [{"clip": {"max_s": 5}}]), "extract", {})
 
 
 def test_a_relative_source_means_the_same_from_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

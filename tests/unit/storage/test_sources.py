@@ -8,7 +8,7 @@ import pytest
 from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.storage import layout
-from actionrec.storage.root import Root, begin_extract, open_root
+from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.sources import catalog
 
 
@@ -28,7 +28,7 @@ def extracted(source: Path, failed: str) -> None:
     """A root whose status says that every stream of every video is ok, but for those of `failed`."""
     root = opened(source)
     ids = catalog(root).table["video_id"].to_pylist()
-    fingerprint = begin_extract(opened(source), {})
+    fingerprint = begin(opened(source), "extract", {})
     rows = [
         {"video_id": video_id, "stream": stream, "status": "failed" if video_id == failed else "ok"}
         for video_id in ids

@@ -1,0 +1,95 @@
+"""Trained models under a root: safetensors and JSON, written whole, and refused unless they are what was recorded."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from actionrec.errors import InputError
+from actionrec.storage.store import Store
+
+WEIGHTS, CONFIG, LABELS, HISTORY = "model.safetensors", "config.json", "labels.json", "history.json"
+CHECKPOINT = "checkpoint.safetensors"  # of an unfinished training
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model as it is stored."""
+
+    tensors: dict[str, torch.Tensor]
+    config: dict[str, Any]  # what builds it and what made it; holds "fingerprint" and "sha256"
+    labels: list[str]  # of its outputs, in order; empty where it has none
+    history: list[dict[str, Any]]  # one mapping an epoch
+
+
+def save(
+    store: Store,
+    folder: str,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    fingerprint: str,
+    config: Mapping[str, Any],
+    labels: Sequence[str] = (),
+    history: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """Store a finished model in `folder` ("models/NAME/"); config.json goes last and commits it."""
+    data = safetensors.torch.save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+    described = {**config, "fingerprint": fingerprint, "sha256": hashlib.sha256(data).hexdigest()}
+    store.put(folder + WEIGHTS, data)
+    store.put(folder + LABELS, _json(list(labels)))
+    store.put(folder + HISTORY, _json(list(history)))
+    store.put(folder + CONFIG, _json(described))
+    store.delete(folder + CHECKPOINT)
+
+
+def finished(store: Store, folder: str, fingerprint: str) -> bool:
+    """Whether the model is there and complete. InputError where it was made from something else."""
+    return store.exists(folder + CONFIG) and bool(_config(store, folder, fingerprint))
+
+
+def load(store: Store, folder: str, fingerprint: str, remedy: str) -> Model:
+    """The model in `folder`. InputError, ending with `remedy`, where it is missing, damaged or another's."""
+    where = f"{store.url}/{folder}"
+    try:
+        config = _config(store, folder, fingerprint)
+        data = store.read(folder + WEIGHTS)
+        labels, history = _read_json(store, folder + LABELS), _read_json(store, folder + HISTORY)
+    except FileNotFoundError as error:
+        raise InputError(f"{where}: there is no finished model here ({error}); {remedy}") from None
+    if hashlib.sha256(data).hexdigest() != config["sha256"]:
+        raise InputError(f"{where}{WEIGHTS}: its sha256 is not the one recorded, so it is not used; {remedy}")
+    try:
+        tensors = safetensors.torch.load(data)
+    except SafetensorError as error:
+        raise InputError(f"{where}{WEIGHTS}: not a file of tensors ({error}); {remedy}") from None
+    if not (isinstance(labels, list) and isinstance(history, list)):
+        raise InputError(f"{where}{LABELS}: damaged; {remedy}")
+    return Model(tensors, config, labels, history)
+
+
+def _config(store: Store, folder: str, fingerprint: str) -> dict[str, Any]:
+    config = _read_json(store, folder + CONFIG)
+    if not isinstance(config, dict) or not isinstance(config.get("sha256"), str):
+        raise InputError(f"{store.url}/{folder}{CONFIG}: damaged; delete the folder and train again")
+    if config.get("fingerprint") != fingerprint:
+        raise InputError(
+            f"{store.url}/{folder}: this model was made with other settings or data (fingerprint "
+            f"{config.get('fingerprint')!r}, not {fingerprint!r}); delete the folder and train again"
+        )
+    return config
+
+
+def _read_json(store: Store, key: str) -> Any:
+    try:
+        return json.loads(store.read(key))
+    except ValueError:
+        raise InputError(f"{store.url}/{key}: damaged; delete its folder and train again") from None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()

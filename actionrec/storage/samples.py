@@ -1,0 +1,145 @@
+"""What models learn from: which videos of which part have a stream, their classes and splits, and their features."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from actionrec import schema
+from actionrec.catalog.checks import problems
+from actionrec.errors import InputError
+from actionrec.storage import layout, parts
+from actionrec.storage.root import Root, record
+from actionrec.storage.store import Store
+
+STAGE_OF = {"spatial": "extract", "flow": "extract", "audio": "extract", "motion": "motion"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A video that has a stream. `target` is its class's place in `labels`, None where that class is not learnt."""
+
+    video_id: str
+    part: int
+    split: str | None
+    target: int | None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All videos that have a stream, in the order of parts, and the classes that are learnt."""
+
+    stream: str
+    labels: list[str]  # of the training split, by class_index
+    videos: list[Sample]
+
+    def of(self, split: str) -> list[Sample]:
+        """Those that can be learnt from or judged by."""
+        return [video for video in self.videos if video.split == split and video.target is not None]
+
+    def digest(self) -> str:
+        """A hash of what training and choosing depend on. Test videos have no say."""
+        used = [(v.video_id, v.split, v.target) for v in self.videos if v.split in ("train", "val")]
+        return hashlib.sha256(json.dumps([self.labels, sorted(used, key=str)]).encode()).hexdigest()[:16]
+
+
+def samples(root: Root, stream: str) -> Samples:
+    """Which committed videos have `stream`. InputError where training on them makes no sense, or none have it."""
+    catalog = root.catalog()
+    if wrong := problems(catalog):
+        raise InputError(f"{root.store.url}: {wrong[0]}")
+    labels = class_labels(catalog)
+    rows = {
+        video_id: (split, labels.index(label) if label in labels else None)
+        for video_id, split, label in zip(
+            *(catalog[n].to_pylist() for n in ("video_id", "split", "label")), strict=True
+        )
+    }
+    found = [
+        Sample(video_id, part, *rows[video_id])
+        for part, ids in sorted(with_stream(root, stream).items())
+        for video_id in ids
+        if video_id in rows
+    ]
+    result = Samples(stream, labels, found)
+    for split in ("train", "val"):
+        if not result.of(split):
+            raise InputError(
+                f"{root.store.url}: no {split} video has the stream {stream}; leave it out with --set streams=[...], "
+                "or look into features/status for the reason"
+            )
+    return result
+
+
+def class_labels(catalog: pa.Table) -> list[str]:
+    """The labels of the training split by class_index: the order of every model's outputs."""
+    train = catalog.filter(pc.and_(pc.equal(catalog["split"], "train"), pc.is_valid(catalog["label"])))
+    pairs = zip(train["class_index"].to_pylist(), train["label"].to_pylist(), strict=True)
+    return [label for _, label in sorted(set(pairs))]
+
+
+def with_stream(root: Root, stream: str) -> dict[int, list[str]]:
+    """Part -> its videos that have `stream`, of committed parts only."""
+    stage = STAGE_OF[stream]
+    store = store_of(root, stream)
+    found = parts.statuses(store, sorted(parts.committed(store, stage)), record(root, stage)["fingerprint"], stage)
+    ok = {}
+    for part, table in found.items():
+        chosen = table.filter(pc.and_(pc.equal(table["stream"], stream), pc.equal(table["status"], "ok")))
+        ok[part] = chosen["video_id"].to_pylist()
+    return ok
+
+
+def store_of(root: Root, stream: str) -> Store:
+    """Where a stream's features lie."""
+    return root.output if STAGE_OF[stream] == "motion" else root.store
+
+
+def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str]) -> dict[str, NDArray[np.float32]]:
+    """Embeddings float32 [L, E] of these videos of a part. InputError names the file, and the video that is not in it."""
+    key = layout.feature(stream, part)
+    data = _read(store, key)
+    table = schema.from_parquet(data, schema.embedding(stream, schema.embedding_width(data, f"{store.url}/{key}")), key)
+    rows = _rows(table, video_ids, f"{store.url}/{key}")
+    sequences: dict[str, NDArray[np.float32]] = {}
+    for video_id, row in rows.items():
+        vectors = table["embedding"][row].values
+        width = vectors.type.list_size
+        sequence = vectors.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+        if len(sequence) == 0 or not np.isfinite(sequence).all():
+            raise InputError(
+                f"{store.url}/{key}: {video_id!r} has an empty sequence, NaN or infinity; extract it again"
+            )
+        sequences[video_id] = sequence
+    return sequences
+
+
+def read_rows(
+    store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema
+) -> dict[str, Mapping[str, Any]]:
+    """The rows of these videos, column by column as `table_schema` has them, in Python's own types."""
+    key = layout.feature(stream, part)
+    table = schema.from_parquet(_read(store, key), table_schema, f"{store.url}/{key}")
+    rows = _rows(table, video_ids, f"{store.url}/{key}")
+    return {video_id: table.slice(row, 1).to_pylist()[0] for video_id, row in rows.items()}
+
+
+def _read(store: Store, key: str) -> bytes:
+    try:
+        return store.read(key)
+    except FileNotFoundError:
+        raise InputError(f"{store.url}/{key}: the file is gone; run again what makes it") from None
+
+
+def _rows(table: pa.Table, video_ids: Iterable[str], name: str) -> dict[str, int]:
+    places = {video_id: row for row, video_id in enumerate(table["video_id"].to_pylist())}
+    wanted = list(video_ids)
+    if missing := [video_id for video_id in wanted if video_id not in places]:
+        raise InputError(f"{name}: {missing[0]!r} is not in it, though its status says so; use --replace extract")
+    return {video_id: places[video_id] for video_id in wanted}

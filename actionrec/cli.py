@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from actionrec import __version__, config
+from actionrec import __version__, config, verbs
 from actionrec.errors import ActionrecError, InputError
 from actionrec.reporting import console
 
 if TYPE_CHECKING:
-    from actionrec.storage.parts import Reconciled
     from actionrec.storage.root import Root
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=sys.modules["actionrec"].__doc__
 )
+
+train = typer.Typer(no_args_is_help=True, help="Train one kind of network; a rerun goes on where the last one ended.")
+app.add_typer(train, name="train")
 
 RootOption = Annotated[str, typer.Option("--root", help="Where results go: a folder, or s3://bucket/prefix.")]
 ConfigOption = Annotated[
@@ -33,6 +35,10 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", help="Ray's own log, a
 SourceArgument = Annotated[str | None, typer.Argument(help="A folder, a CSV or a UCF101 folder; local or s3://.")]
 DatasetOption = Annotated[str | None, typer.Option(help="folder, csv or ucf101.")]
 SplitOption = Annotated[int | None, typer.Option(help="Which of UCF101's official splits.")]
+StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
+HoldoutOption = Annotated[
+    str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
 DEMO_SYNTH = "videos"  # under the demo's root
@@ -67,7 +73,7 @@ def synth(
     """Render a learnable, UCF101-shaped data set of real encoded files."""
     from actionrec.media.synth import SynthSpec
 
-    _synth(out, SynthSpec(seed=seed, groups=groups, clips_per_group=clips_per_group, seconds=seconds))
+    verbs.synth(out, SynthSpec(seed=seed, groups=groups, clips_per_group=clips_per_group, seconds=seconds))
 
 
 @app.command()
@@ -83,13 +89,17 @@ def catalog(
 ) -> None:
     """List the videos of a source with their labels, groups and splits."""
     _belongs(replace, "catalog")
-    _catalog(_open(root, config_name, assignments, replace, _data_layer(source, dataset, split)))
+    verbs.catalog(_open(root, config_name, assignments, replace, _data_layer(source, dataset, split)))
 
 
 @app.command()
 def extract(
     root: RootOption,
-    retry_failed: RetryOption = False,
+    retry_failed: StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
+HoldoutOption = Annotated[
+    str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
+]
+RetryOption = False,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
@@ -97,7 +107,100 @@ def extract(
 ) -> None:
     """Compute frame, flow and audio features of every catalogued video; a rerun goes on where the last one ended."""
     _belongs(replace, "extract")
-    _extract(_open(root, config_name, assignments, replace), retry_failed, verbose)
+    verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose)
+
+
+@train.command("motion")
+def train_motion(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """The motion CNN, from scratch on stacks of flow; then the motion stream of every video."""
+    _belongs(replace, "motion")
+    verbs.motion(_open(root, config_name, assignments, replace), verbose)
+
+
+@train.command("rnn")
+def train_rnn(
+    root: RootOption,
+    stream: StreamOption = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """A recurrent network for each stream and seed; then the video embeddings."""
+    _belongs(replace, "rnn")
+    verbs.rnn(_open(root, config_name, assignments, replace), stream or [], verbose)
+
+
+@train.command("fusion")
+def train_fusion(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """The linear SVM on the streams' video embeddings."""
+    _belongs(replace, "fusion")
+    verbs.fusion(_open(root, config_name, assignments, replace))
+
+
+@train.command("spatial")
+def train_spatial(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
+    _belongs(replace, "spatial")
+    verbs.spatial(_open(root, config_name, assignments, replace), verbose)
+
+
+@app.command()
+def evaluate(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Judge every subset of streams on the test split: tables/ablation, table2, classes, confusion, predictions."""
+    _belongs(replace, "evaluate")
+    verbs.evaluate(_open(root, config_name, assignments, replace))
+
+
+@app.command()
+def anomaly(
+    root: RootOption,
+    holdout: HoldoutOption = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Score how unusual every video is; with --holdout, how well a class that nothing was trained on stands out."""
+    _belongs(replace, "anomaly")
+    verbs.anomaly(_open(root, config_name, assignments, replace), holdout, verbose)
+
+
+@app.command()
+def predict(
+    videos: Annotated[list[str], typer.Argument(help="Video files, or URLs such as s3://bucket/clip.mp4.")],
+    root: RootOption,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a video, a line each.")] = False,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """The most likely classes of new videos; a file that cannot be used says why, and the others go on."""
+    verbs.predict(_open(root, config_name, assignments, None), videos, as_json)
 
 
 @app.command()
@@ -106,14 +209,20 @@ def run(
     source: SourceArgument = None,
     dataset: DatasetOption = None,
     split: SplitOption = None,
-    retry_failed: RetryOption = False,
+    retry_failed: StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
+HoldoutOption = Annotated[
+    str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
+]
+RetryOption = False,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Every step in order, each skipped when it is finished: catalog, extract."""
-    _run(_open(root, config_name, assignments, replace, _data_layer(source, dataset, split)), retry_failed, verbose)
+    """Every step in order, each skipped when it is finished: catalog, extract, train, evaluate, anomaly."""
+    verbs.run(
+        _open(root, config_name, assignments, replace, _data_layer(source, dataset, split)), retry_failed, verbose
+    )
 
 
 @app.command()
@@ -133,8 +242,10 @@ def demo(
     videos = Path(absolute(root)) / DEMO_SYNTH
     started = time.monotonic()
     opened = _open(root, config_name, assignments, replace, _data_layer(str(videos), "ucf101", None))
-    _synth(videos, SynthSpec())
-    _run(opened, False, verbose)
+    verbs.synth(videos, SynthSpec())
+    verbs.run(opened, False, verbose)
+    verbs.synth(new, NEW_CLIP)
+    verbs.predict(opened, [str(new / CLIP)], False)
     console.out.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -196,84 +307,6 @@ def _data_layer(source: str | None, dataset: str | None, split: int | None) -> d
         dataset = "csv"
     given = {"source": absolute(source) if source else None, "dataset": dataset, "split": split}
     return {key: value for key, value in given.items() if value is not None}
-
-
-def _synth(out: Path, spec: Any) -> None:
-    from actionrec.media.synth import write_dataset
-
-    with console.Display("clips") as display:
-        display.stage(f"rendering {out}")
-        made = write_dataset(out, spec, on_clip=display.update)
-    console.out.print(f"{out}: {made.clips} clips, {made.bytes / 1e6:.1f} MB")
-
-
-def _catalog(root: "Root") -> None:
-    from actionrec.schema import SPLITS
-    from actionrec.storage.sources import catalog
-
-    found = catalog(root)
-    console.warn(found.warnings)
-    table = found.table
-    splits = table["split"].to_pylist()
-    classes = len(set(table["label"].to_pylist()) - {None})
-    shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
-    console.out.print(
-        f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({found.new} new), {classes} classes, {shares}",
-        markup=False,
-    )
-
-
-def _extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
-    from actionrec.distributed.extract import extract
-
-    started = time.monotonic()
-    with console.Display("videos") as display:
-        result = extract(
-            root,
-            retry_failed=retry_failed,
-            verbose=verbose,
-            on_progress=lambda now: display.update(now.done, now.videos, now.failed),
-            on_stage=display.stage,
-        )
-    _show(root, result, time.monotonic() - started)
-    if result.missing or result.repeated:
-        raise ActionrecError(
-            f"{root.store.url}: {len(result.missing)} videos are unaccounted for, {len(result.repeated)} stand twice; "
-            f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again, "
-            "or with --replace extract if that does not help"
-        )
-    share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
-    if share > limit:
-        raise ActionrecError(
-            f"{len(result.failed)} of {result.videos} videos failed, more than extract.max_failed={limit:g} allows; "
-            "mend them and run extract --retry-failed, or raise the limit"
-        )
-
-
-def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
-    url = root.store.url
-    random = config.random_networks(root.config)
-    weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
-    facts = {
-        "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio, "
-        f"{len(result.failed)} failed, {len(result.missing)} missing",
-        "weights": weights,
-        "time": f"{seconds:.0f} s",
-        "features": f"{url}/features",
-    }
-    console.summary("extract", facts, result.failed)
-    if "://" not in url:
-        spatial = f"{url}/features/spatial"
-        console.out.print(
-            f"Open them with pandas:  import pandas; pandas.read_parquet({spatial!r})\n"
-            f"         or with duckdb:  import duckdb; duckdb.read_parquet({spatial + '/*.parquet'!r})",
-            markup=False,
-        )
-
-
-def _run(root: "Root", retry_failed: bool, verbose: bool) -> None:
-    _catalog(root)
-    _extract(root, retry_failed, verbose)
 
 
 class _Interrupted(BaseException):

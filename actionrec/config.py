@@ -184,6 +184,7 @@ class Train:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = knob(None, 1, 256)  # torch threads of a worker on CPU; default: the cores, shared out
     max_failures: int = knob(3, 0, 1000)  # lost workers after which training gives up
+    checkpoint_s: float = knob(10.0, 0, 86_400)  # at most one checkpoint in so many seconds, at the end of an epoch
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """The Arrow schema of every table under a root, and the one way a table becomes Parquet bytes and back."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -57,6 +58,36 @@ FLOW = pa.schema(
     ]
 )
 
+# Most unusual first. What has no embedding has no scores and comes last.
+ANOMALY = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        ("label", pa.string()),
+        ("split", pa.string()),
+        ("score", pa.float64()),  # the autoencoder's error
+        ("threshold", pa.float64()),
+        ("anomalous", pa.bool_()),  # score > threshold
+        ("neighbor_score", pa.float64()),  # the baseline
+    ]
+)
+
+_SEPARATION = ("auroc", "average_precision", "neighbor_auroc", "neighbor_average_precision")
+
+# One row a class that nothing was trained on, or nothing but the embeddings' networks.
+ANOMALY_HOLDOUT = pa.schema(
+    [
+        pa.field("class", pa.string(), nullable=False),
+        pa.field("networks_saw_class", pa.bool_(), nullable=False),
+        ("n_held", pa.int32()),  # the class's test clips
+        ("n_other", pa.int32()),  # the normal test clips
+        ("n_not_scored", pa.int32()),  # of both; they have no embedding
+        *((name, pa.float64()) for name in _SEPARATION),  # means over the seeds; null where one side is empty
+        ("n_seeds", pa.int32()),
+        ("seeds", pa.list_(pa.int32())),
+        *((f"{name}_sd", pa.float64()) for name in _SEPARATION),  # null for one seed
+    ]
+)
+
 
 # A stream's video embedding is null where the video lacks the stream.
 def video_embeddings(widths: Mapping[str, int]) -> pa.Schema:
@@ -74,6 +105,14 @@ def embedding(stream: str, width: int) -> pa.Schema:
         pa.field("embedding", pa.list_(pa.list_(pa.float32(), width))),  # [L, E]
     ]
     return pa.schema([f for f in fields if stream != "audio" or f.name != "frame_index"])
+
+
+def embedding_table(stream: str, width: int, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> pa.Table:
+    """(video_id, columns by name) of videos as a stream's table; `embedding` is float32 [L, width]."""
+    schema = embedding(stream, width)
+    plain = [pa.array([row[f.name] for _, row in rows], f.type) for f in list(schema)[1:-1]]
+    vectors = embedding_column([row["embedding"] for _, row in rows], width)
+    return pa.Table.from_arrays([pa.array([i for i, _ in rows], pa.string()), *plain, vectors], schema=schema)
 
 
 def embedding_column(sequences: list[np.ndarray], width: int) -> pa.Array:

@@ -10,7 +10,7 @@ from actionrec.catalog.csv_file import read_csv
 from actionrec.catalog.folder import read_folder
 from actionrec.catalog.source import Draft, SourceFile, Video
 from actionrec.catalog.splits import assign_splits
-from actionrec.catalog.ucf101 import read_ucf101
+from actionrec.catalog.ucf101 import read_ucf101, with_validation
 from actionrec.config import Data
 from actionrec.errors import InputError
 from actionrec.schema import CATALOG
@@ -39,6 +39,8 @@ def build(listing: Sequence[SourceFile], read: Callable[[str], bytes], source: s
     """
     draft = _draft(listing, read, source, data)
     videos = sorted(draft.videos)
+    if data.dataset == "ucf101":
+        videos = with_validation(videos, seed)
     table = _table(videos, draft.classes, seed)
     warnings = [
         *draft.warnings,

@@ -67,7 +67,7 @@ class BoardWatcher(Watcher):
 class Poll:
     """Asks the board for its totals in the background, for as long as the block runs, and once at its end."""
 
-    def __init__(self, board: Any, report: Callable[[int, int], None]) -> None:
+    def __init__(self, board: Any, report: Callable[..., None]) -> None:
         self._board, self._report = board, report
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True)
@@ -83,6 +83,7 @@ class Poll:
         while True:
             stopping = self._stop.wait(POLL_S)
             with contextlib.suppress(ray.exceptions.RayError):  # the display waits; the work does not
-                self._report(*ray.get(self._board.totals.remote(), timeout=5))
+                if totals := ray.get(self._board.totals.remote(), timeout=5):  # a ledger has none before its first
+                    self._report(*totals)
             if stopping:
                 return

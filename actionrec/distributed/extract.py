@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
-import ray
-import ray.data
 
 from actionrec.config import Config
-from actionrec.distributed.board import Board, BoardWatcher, Poll
 from actionrec.distributed.part import Job, PartWorker, Video
-from actionrec.distributed.session import Cluster, cores, session
-from actionrec.errors import ActionrecError, InputError
+from actionrec.distributed.passes import map_parts
+from actionrec.distributed.session import session
+from actionrec.errors import InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, begin
 from actionrec.storage.sources import source_folder
@@ -69,7 +66,8 @@ def extract(
         report = _Report(len(ids), len(ids) - waiting, on_progress)
         with session(verbose) as cluster:
             on_stage("extract")
-            _map_parts(job, todo, cluster, report)
+            rows = {part: [vars(video) for video in members] for part, members in todo.items()}
+            map_parts(PartWorker, job, rows, root.config, cluster, actor_bytes=CPU_ACTOR_BYTES, report=report)
     return parts.reconcile(root.store, ids, fingerprint)
 
 
@@ -77,6 +75,7 @@ def _uncommit_failed(store: Store, fingerprint: str) -> None:
     """Take back the commit marks of parts with a failed video, so that those parts are computed again."""
     for part, table in parts.statuses(store, sorted(parts.committed(store)), fingerprint).items():
         if "failed" in table["status"].to_pylist():
+            store.delete(layout.commit_mark(part, "motion"))  # it was made from the flow that is to be made again
             store.delete(layout.commit_mark(part))
 
 
@@ -96,75 +95,3 @@ class _Report:
 
     def __call__(self, done: int, failed: int) -> None:
         self.tell(Progress(self.videos, self.kept + done, failed, self.kept))
-
-
-def _map_parts(job: Job, todo: dict[int, list[Video]], cluster: Cluster, report: _Report) -> None:
-    on_gpu, actors = _pool(job.config, cluster)
-    size = min(len(todo), actors)
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False  # ours says more
-    context.print_on_execution_start = False
-    context.execution_no_progress_timeout_s = -1  # a part may take hours; each video has its own limit
-    board = Board.remote()  # type: ignore[attr-defined]
-    rows = [{"part": part, "videos": [vars(video) for video in videos]} for part, videos in sorted(todo.items())]
-    dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
-        _PartActor,  # type: ignore[arg-type]  # Ray's stubs know functions only
-        fn_constructor_args=(job, board, "cuda" if on_gpu else "cpu"),
-        compute=ray.data.ActorPoolStrategy(size=size),
-        # A GPU actor claims no CPU; CPU actors leave one to Ray Data's own tasks, which would else wait for ever.
-        num_cpus=0 if on_gpu else min(1.0, cluster.cpus / (size + 1)),
-        num_gpus=1 if on_gpu else None,
-    )
-    with Poll(board, report):
-        try:
-            for receipt in dataset.iter_rows():
-                if receipt["error"]:
-                    raise (InputError if receipt["bad_input"] else ActionrecError)(receipt["error"])
-        except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise ActionrecError(f"a worker failed: {(lines or ['no reason given'])[-1]}; run again to go on") from None
-
-
-def _pool(config: Config, cluster: Cluster) -> tuple[bool, int]:
-    """Whether actors take a GPU each, and how many of them there are to be."""
-    wanted = config.extract
-    on_gpu = wanted.device == "cuda" or (wanted.device == "auto" and cluster.gpus >= 1)
-    actors = wanted.actors or (int(cluster.gpus) if on_gpu else _cpu_actors(config, cluster))
-    if actors == 0 or (not on_gpu and cluster.cpus == 0):
-        kind = "GPUs" if on_gpu else "CPUs"
-        raise InputError(
-            f"the cluster has no {kind} now; wait for its workers, or have the autoscaler bring them: "
-            "--set extract.device=cuda --set extract.actors=N"
-        )
-    return on_gpu, actors
-
-
-def _cpu_actors(config: Config, cluster: Cluster) -> int:
-    """One per `extract.threads` cores, as far as memory goes. A local session counts real cores, not logical ones."""
-    real = cluster.cpus if len(ray.nodes()) > 1 else min(cluster.cpus, cores())
-    by_memory = cluster.memory_bytes / CPU_ACTOR_BYTES if cluster.memory_bytes else real
-    return max(1, int(min(real / config.extract.threads, by_memory)))
-
-
-class _PartActor:
-    """A PartWorker as Ray Data's actor: takes one row, returns a receipt.
-
-    Errors of ours travel as receipts, because Ray would print them as tracebacks and wrap them past recognition.
-    """
-
-    def __init__(self, job: Job, board: Any, device: str) -> None:
-        self._watcher = BoardWatcher(board)
-        self._worker, self._error = None, None
-        try:
-            self._worker = PartWorker(job, device)
-        except ActionrecError as error:
-            self._error = error
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        error = self._error
-        if self._worker:
-            try:
-                self._worker.run(row["part"], [Video(**video) for video in row["videos"]], self._watcher)
-            except ActionrecError as failure:
-                error = failure
-        return {"part": row["part"], "error": str(error or ""), "bad_input": isinstance(error, InputError)}

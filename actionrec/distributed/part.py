@@ -89,10 +89,14 @@ class PartWorker:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
         self._ahead = count * VIDEOS_HELD
 
-    def run(self, part: int, videos: Sequence[Video], watcher: Watcher) -> None:
-        """Compute and commit one part. A bad video becomes a row; only a store that does not answer raises."""
+    def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
+        """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
+
+        Only a store that does not answer raises.
+        """
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
+        videos = [Video(**item) for item in items]
         watcher.begin(part, len(videos))
         for loaded in self._loaded_ahead(videos):
             video_id = loaded.video.video_id

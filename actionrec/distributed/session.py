@@ -40,8 +40,27 @@ def session(verbose: bool = False) -> Iterator[Cluster]:
     try:
         yield _cluster()
     finally:
-        if not joined:
+        if not (joined or _keep):
             ray.shutdown()
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """Sessions that are opened within the block share one, which ends with it; without a session there is none to end.
+
+    For a command of many steps: starting Ray takes seconds, and a finished step does not start it at all.
+    """
+    global _keep
+    before, _keep = _keep, True
+    try:
+        yield
+    finally:
+        _keep = before
+        if not _keep and ray.is_initialized():
+            ray.shutdown()
+
+
+_keep = False
 
 
 def cores() -> int:

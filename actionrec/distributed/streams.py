@@ -65,15 +65,11 @@ class Streams:
 
     def table(self, stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
         """A part's feature table [rows, the stream's schema]."""
+        if stream != "flow":
+            return schema.embedding_table(stream, self._frame.width if stream == "spatial" else AUDIO_WIDTH, rows)
         ids = pa.array([video_id for video_id, _ in rows], pa.string())
-        if stream == "flow":
-            arrays = [ids, *(pa.array([row[f.name] for _, row in rows], f.type) for f in list(schema.FLOW)[1:])]
-            return pa.Table.from_arrays(arrays, schema=schema.FLOW)
-        table_schema = schema.embedding(stream, self._frame.width if stream == "spatial" else AUDIO_WIDTH)
-        width = table_schema.field("embedding").type.value_type.list_size
-        sequences = [row["embedding"] for _, row in rows]
-        arrays = [ids, *(pa.array([row[f.name] for _, row in rows], f.type) for f in list(table_schema)[1:-1])]
-        return pa.Table.from_arrays([*arrays, schema.embedding_column(sequences, width)], schema=table_schema)
+        arrays = [ids, *(pa.array([row[f.name] for _, row in rows], f.type) for f in list(schema.FLOW)[1:])]
+        return pa.Table.from_arrays(arrays, schema=schema.FLOW)
 
     @staticmethod
     def _timed(work: Any) -> tuple[Computed, Any]:

@@ -38,12 +38,16 @@ def decode(frames: Sequence[bytes], bound_px: float, height: int, width: int) ->
     """
     if not (math.isfinite(bound_px) and bound_px > 0 and height > 0 and width > 0):
         raise InputError(f"Stored flow has bound {bound_px} px and size {width}x{height}; extract it again.")
-    flow_px = np.empty((len(frames), height, width, 2), np.float32)
-    for out, data in zip(flow_px, frames, strict=True):
-        planes = _decode_pair(data, height, width).astype(np.float32) - ZERO_LEVEL
-        np.clip(planes * np.float32(bound_px / LEVELS), -bound_px, bound_px, out=planes)
+    return levels(frames, height, width) * np.float32(bound_px / LEVELS)
+
+
+def levels(frames: Sequence[bytes], height: int, width: int) -> NDArray[np.int8]:
+    """The stored levels, int8 [P, height, width, 2] from -127 to 127, of which 127 is the bound. Errors as `decode`."""
+    found = np.empty((len(frames), height, width, 2), np.int8)
+    for out, data in zip(found, frames, strict=True):
+        planes = np.clip(_decode_pair(data, height, width).astype(np.int16) - ZERO_LEVEL, -LEVELS, LEVELS)
         out[..., 0], out[..., 1] = planes[:height], planes[height:]
-    return flow_px
+    return found
 
 
 def resize(flow_px: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

@@ -20,7 +20,7 @@ class Display:
     """One bar with counts, rate and time left; on a terminal redrawn, elsewhere a line every ten seconds."""
 
     def __init__(self, unit: str) -> None:
-        self._unit = unit
+        self._unit, self._text = unit, "starting"
         self._started = self._last_line = time.monotonic()
         self._first: int | None = None
         self._bar = Progress(
@@ -43,20 +43,24 @@ class Display:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def stage(self, text: str) -> None:
-        self._bar.update(self._task, description=escape(text))
+    def stage(self, text: str, unit: str | None = None) -> None:
+        """What is done now; another unit, or another network's epochs, are counted and timed anew."""
+        self._unit, self._first = unit or self._unit, None
+        self._bar.update(self._task, description=escape(text), completed=0, total=None, note="")
+        self._text = text
 
-    def update(self, done: int, total: int, failed: int = 0) -> None:
+    def update(self, done: int, total: int, failed: int = 0, note: str = "") -> None:
+        """So many of so many units are done; `note` says what else is known."""
         now = time.monotonic()
         if self._first is None:
             self._first, self._started = done, now
         rate = (done - self._first) / max(now - self._started, 1e-9)
-        note = f"{rate:.2f} {self._unit}/s" + (f", {failed} failed" if failed else "")
-        self._bar.update(self._task, completed=done, total=total, note=note)
+        notes = [f"{rate:.2f} {self._unit}/s", *([f"{failed} failed"] if failed else []), *([note] if note else [])]
+        self._bar.update(self._task, completed=done, total=total, note=", ".join(notes))
         if not err.is_terminal and now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
             left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 else ""
-            err.print(f"{done} of {total} {self._unit}, {note}{left}", markup=False)
+            err.print(f"{self._text}: {done} of {total} {self._unit}, {', '.join(notes)}{left}", markup=False)
 
 
 def summary(title: str, facts: Mapping[str, object], failures: Mapping[str, tuple[str, str]]) -> None:

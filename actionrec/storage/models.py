@@ -27,6 +27,11 @@ class Model:
     history: list[dict[str, Any]]  # one mapping an epoch
 
 
+def seeded(fingerprint: str, seed: int) -> str:
+    """The fingerprint of what a stage makes for one seed."""
+    return f"{fingerprint}-{seed}"
+
+
 def save(
     store: Store,
     folder: str,

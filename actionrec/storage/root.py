@@ -32,7 +32,12 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evaluate": tuple(
         f"{layout.TABLES}{name}" for name in ("predictions.", "ablation.", "table2.", "confusion.", "classes.")
     ),
-    "anomaly": (f"{layout.TABLES}anomaly.", layout.model(layout.AUTOENCODER), layout.HOLDOUT),
+    "anomaly": (
+        f"{layout.TABLES}anomaly.",
+        f"{layout.TABLES}anomaly_holdout.",
+        layout.model(layout.AUTOENCODER),
+        layout.HOLDOUT,
+    ),
 }
 
 

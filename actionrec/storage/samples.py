@@ -15,7 +15,7 @@ from actionrec import schema
 from actionrec.catalog.checks import problems
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, record
+from actionrec.storage.root import Root, fingerprint, record
 from actionrec.storage.store import Store
 
 STAGE_OF = {"spatial": "extract", "flow": "extract", "audio": "extract", "motion": "motion"}
@@ -54,20 +54,7 @@ def samples(root: Root, stream: str) -> Samples:
     catalog = root.catalog()
     if wrong := problems(catalog):
         raise InputError(f"{root.store.url}: {wrong[0]}")
-    labels = class_labels(catalog)
-    rows = {
-        video_id: (split, labels.index(label) if label in labels else None)
-        for video_id, split, label in zip(
-            *(catalog[n].to_pylist() for n in ("video_id", "split", "label")), strict=True
-        )
-    }
-    found = [
-        Sample(video_id, part, *rows[video_id])
-        for part, ids in sorted(with_stream(root, stream).items())
-        for video_id in ids
-        if video_id in rows
-    ]
-    result = Samples(stream, labels, found)
+    result = _samples(root, stream, catalog)
     for split in ("train", "val"):
         if not result.of(split):
             raise InputError(
@@ -77,11 +64,52 @@ def samples(root: Root, stream: str) -> Samples:
     return result
 
 
+def motion_inputs(root: Root) -> dict[str, str]:
+    """What the motion CNN is made from, for its fingerprint."""
+    digest = _samples(root, "flow", root.catalog()).digest()
+    return {"extract": record(root, "extract")["fingerprint"], "videos": digest}
+
+
+def rnn_inputs(root: Root) -> dict[str, str]:
+    """What the recurrent networks are made from, for their fingerprint. The motion CNN need not be there yet."""
+    catalog = root.catalog()
+    inputs = {"extract": record(root, "extract")["fingerprint"]}
+    if "motion" in root.config.streams:
+        inputs["motion"] = fingerprint("motion", root.config, motion_inputs(root))
+    streams = [stream for stream in root.config.streams if stream != "motion"]
+    return inputs | {f"videos with {stream}": _samples(root, stream, catalog).digest() for stream in streams}
+
+
+def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:
+    labels = class_labels(catalog)
+    places = {label: place for place, label in enumerate(labels)}
+    columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label"))
+    rows = {video_id: (split, places.get(label)) for video_id, split, label in zip(*columns, strict=True)}
+    found = [
+        Sample(video_id, part, *rows[video_id])
+        for part, ids in sorted(with_stream(root, stream).items())
+        for video_id in ids
+        if video_id in rows
+    ]
+    return Samples(stream, labels, found)
+
+
 def class_labels(catalog: pa.Table) -> list[str]:
     """The labels of the training split by class_index: the order of every model's outputs."""
     train = catalog.filter(pc.and_(pc.equal(catalog["split"], "train"), pc.is_valid(catalog["label"])))
     pairs = zip(train["class_index"].to_pylist(), train["label"].to_pylist(), strict=True)
     return [label for _, label in sorted(set(pairs))]
+
+
+def extracted(root: Root) -> dict[int, list[str]]:
+    """Part -> its catalogued videos, of the parts that extract has committed."""
+    known = set(root.catalog()["video_id"].to_pylist())
+    store = root.store
+    found = parts.statuses(store, sorted(parts.committed(store)), record(root, "extract")["fingerprint"])
+    return {
+        part: [video_id for video_id in dict.fromkeys(table["video_id"].to_pylist()) if video_id in known]
+        for part, table in found.items()
+    }
 
 
 def with_stream(root: Root, stream: str) -> dict[int, list[str]]:
@@ -102,7 +130,7 @@ def store_of(root: Root, stream: str) -> Store:
 
 
 def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-    """Embeddings float32 [L, E] of these videos of a part. InputError names the file, and the video that is not in it."""
+    """Embeddings float32 [L, E] of these videos of a part. InputError names the file and the video it lacks."""
     key = layout.feature(stream, part)
     data = _read(store, key)
     table = schema.from_parquet(data, schema.embedding(stream, schema.embedding_width(data, f"{store.url}/{key}")), key)

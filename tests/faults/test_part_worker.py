@@ -43,7 +43,7 @@ class Part:
 
     def run(self, watcher: Watcher | None = None) -> dict[str, dict[str, str]]:
         """video_id -> stream -> status or reason."""
-        self.worker.run(0, self.videos, watcher or Watcher())
+        self.worker.run(0, [vars(video) for video in self.videos], watcher or Watcher())
         rows = self.read(layout.commit_mark(0), schema.STATUS).to_pylist()
         assert len(rows) == len(STREAMS) * len(self.videos)
         found: dict[str, dict[str, str]] = {}

@@ -1,0 +1,144 @@
+"""embeddings/video.parquet: one pass over parts with every seed's recurrent networks; the driver writes the files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from numpy.typing import NDArray
+
+from actionrec import schema
+from actionrec.config import Config
+from actionrec.distributed.part import Watcher
+from actionrec.distributed.passes import map_parts
+from actionrec.distributed.session import session
+from actionrec.stages.embedding import VideoEmbedder
+from actionrec.storage import layout
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root
+from actionrec.storage.samples import read_sequences, store_of, with_stream
+from actionrec.storage.store import open_store
+
+ACTOR_BYTES = 2 * 2**30
+Embeddings = dict[str, NDArray[np.float32]]  # stream -> float32 [D]
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """What every worker of one pass needs to know."""
+
+    config: Config
+    root_url: str
+    holdout: str | None
+    fingerprint: str  # of the rnn stage
+
+    def root(self) -> Root:
+        """The driver's root, opened where the worker runs."""
+        return Root(open_store(self.root_url, self.config.storage), self.config, self.config, None, self.holdout)
+
+
+def embed_videos(
+    root: Root,
+    fingerprint: str,
+    *,
+    verbose: bool = False,
+    on_progress: Callable[[int, int, int], None] = lambda done, videos, failed: None,
+    on_stage: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Write every seed's video embeddings: a row for each catalogued video, null where it lacks a stream.
+
+    Computes nothing where the files are there already and hold the catalog's videos. The networks must be there.
+    """
+    ids = root.catalog()["video_id"].to_pylist()
+    if all(_is_current(root, fingerprint, seed, ids) for seed in root.config.seeds):
+        return
+    known = set(ids)
+    members: dict[int, dict[str, list[str]]] = {}  # part -> video -> the streams it has
+    for stream in root.config.streams:
+        for part, video_ids in with_stream(root, stream).items():
+            for video_id in known.intersection(video_ids):
+                members.setdefault(part, {}).setdefault(video_id, []).append(stream)
+    todo = {
+        part: [{"video_id": video_id, "streams": streams} for video_id, streams in sorted(videos.items())]
+        for part, videos in members.items()
+    }
+    on_stage("Ray")
+    with session(verbose) as cluster:
+        on_stage("video embeddings")
+        count = sum(map(len, todo.values()))
+        returned = map_parts(
+            EmbedWorker,
+            EmbedJob(root.config, root.store.url, root.holdout, fingerprint),
+            todo,
+            root.config,
+            cluster,
+            actor_bytes=ACTOR_BYTES,
+            report=lambda done, failed: on_progress(done, count, failed),
+        )
+    for seed in root.config.seeds:
+        table = _table(ids, pa.concat_tables(pa.ipc.open_stream(data).read_all() for data in returned.values()), seed)
+        key = layout.video_embeddings(root.further(seed))
+        root.output.put(key, schema.to_parquet(table, seeded(fingerprint, seed)))
+
+
+class EmbedWorker:
+    """Embeds parts, one after another, and hands the embeddings back."""
+
+    def __init__(self, job: EmbedJob, device: str) -> None:
+        torch.set_num_threads(job.config.extract.threads)
+        root = job.root()
+        self._seeds = root.config.seeds
+        self._stores = {stream: store_of(root, stream) for stream in root.config.streams}
+        self._embedders = [VideoEmbedder(root, job.fingerprint, seed, device) for seed in self._seeds]
+
+    def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> bytes:
+        """The embeddings of a part as an Arrow stream, a row for each seed and video; items name a video's streams."""
+        watcher.begin(part, len(items))
+        sequences: dict[str, Embeddings] = {item["video_id"]: {} for item in items}
+        for stream, store in self._stores.items():
+            ids = [item["video_id"] for item in items if stream in item["streams"]]
+            for video_id, sequence in read_sequences(store, stream, part, ids).items() if ids else ():
+                sequences[video_id][stream] = sequence
+        rows: list[tuple[int, str, Embeddings]] = []
+        for video_id, streams in sequences.items():
+            rows += [(seed, video_id, embed(streams)) for seed, embed in zip(self._seeds, self._embedders, strict=True)]
+            watcher.finished(part, video_id, False)
+        return _to_stream(rows, self._embedders[0].widths)
+
+
+def _to_stream(rows: Sequence[tuple[int, str, Embeddings]], widths: Mapping[str, int]) -> bytes:
+    fields = [pa.field("seed", pa.int64()), *schema.video_embeddings(widths)]
+    vectors = [
+        pa.array([streams.get(stream) for _, _, streams in rows], pa.list_(pa.float32(), width))
+        for stream, width in widths.items()
+    ]
+    columns = [pa.array([seed for seed, _, _ in rows]), pa.array([video_id for _, video_id, _ in rows]), *vectors]
+    table = pa.Table.from_arrays(columns, schema=pa.schema(fields))
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _table(ids: Sequence[str], rows: pa.Table, seed: int) -> pa.Table:
+    """A seed's rows in the catalog's order, with a row of nulls for each video that has no stream at all."""
+    mine = rows.filter(pc.equal(rows["seed"], seed)).drop_columns("seed")
+    places = {video_id: place for place, video_id in enumerate(mine["video_id"].to_pylist())}
+    order = pa.array([places.get(video_id) for video_id in ids], pa.int64())
+    taken = mine.drop_columns("video_id").take(order)
+    return taken.add_column(0, pa.field("video_id", pa.string(), nullable=False), pa.array(ids, pa.string()))
+
+
+def _is_current(root: Root, fingerprint: str, seed: int, ids: Sequence[str]) -> bool:
+    key = layout.video_embeddings(root.further(seed))
+    try:
+        data = root.output.read(key)
+    except FileNotFoundError:
+        return False
+    if schema.fingerprint_of(data) != seeded(fingerprint, seed):
+        return False
+    table = schema.from_parquet(data, pa.schema([schema.CATALOG.field("video_id")]), f"{root.output.url}/{key}")
+    return bool(table["video_id"].to_pylist() == list(ids))

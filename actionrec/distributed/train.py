@@ -1,0 +1,278 @@
+"""Training on Ray Train: networks one after another in one group of workers, each resumed from its last checkpoint.
+
+Checkpoints and models go to the root, in one PUT each, by the same store as everything else: a lost worker and a killed
+driver are then the same case, and a rerun of what is finished does nothing.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import platform
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from actionrec import __version__
+from actionrec.config import Config, random_networks
+from actionrec.distributed.board import Poll
+from actionrec.distributed.feed import Feed, RayData
+from actionrec.distributed.session import Cluster, cores, session
+from actionrec.distributed.subjects import Subject
+from actionrec.errors import ActionrecError, InputError
+from actionrec.learning.checkpoint import Epoch
+from actionrec.learning.loop import Workers, fit
+from actionrec.storage import models
+from actionrec.storage.root import Root
+from actionrec.storage.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    name: str
+    epoch: int  # finished
+    max_epochs: int
+    val_loss: float
+    val_top1: float
+    networks: int
+    networks_done: int
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every worker needs to know."""
+
+    config: Config
+    output_url: str
+    subjects: Sequence[Subject]
+    threads: int
+    tasks: int  # data tasks at once, for each worker
+
+
+def train(
+    root: Root,
+    subjects: Sequence[Subject],
+    *,
+    verbose: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_stage: Callable[[str], None] = lambda text: None,
+) -> list[models.Model]:
+    """Train every subject that is not finished and return all models. Raises ActionrecError where training gives up."""
+    waiting = [each for each in subjects if not models.finished(root.output, each.folder, each.fingerprint)]
+    if waiting:
+        on_stage("Ray")
+        with session(verbose) as cluster:
+            on_stage("train")
+            _run(root, waiting, cluster, on_progress)
+    remedy = "train again"
+    return [models.load(root.output, each.folder, each.fingerprint, remedy) for each in subjects]
+
+
+@ray.remote(num_cpus=0)
+class Ledger:
+    """What the workers tell the driver: how far they are, and the one sentence that ends the training."""
+
+    def __init__(self) -> None:
+        self._progress: Progress | None = None
+        self._failure: tuple[str, bool] | None = None
+
+    def report(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def fail(self, sentence: str, bad_input: bool) -> None:
+        self._failure = self._failure or (sentence, bad_input)
+
+    def failure(self) -> tuple[str, bool] | None:
+        return self._failure
+
+    def totals(self) -> tuple[Progress, ...]:
+        return (self._progress,) if self._progress else ()
+
+
+def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress: Callable[[Progress], None]) -> None:
+    wanted = root.config.train
+    on_gpu = wanted.device == "cuda" or (wanted.device == "auto" and cluster.gpus >= 1)
+    count = wanted.workers or (int(cluster.gpus) if on_gpu else 1)
+    if count == 0:
+        raise InputError("the cluster has no GPUs now; wait for its workers, or set train.workers")
+    # Half of what there is, shared out: the rest is for the tasks that read.
+    share = min(1.0, cluster.cpus / (2 * count)) if cluster.cpus else 0.0
+    here = len(ray.nodes()) == 1
+    threads = wanted.threads or (max(1, cores() // count) if here else max(1, int(share)))
+    job = Job(root.config, root.output.url, subjects, threads, max(1, cores() // count) if here else 4)
+    ledger = Ledger.remote()  # type: ignore[attr-defined]
+    resources = {"CPU": share} | ({"GPU": 1.0} if on_gpu else {})
+    with tempfile.TemporaryDirectory(prefix="actionrec-train-") as folder:
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={"job": job, "ledger": ledger},
+            scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker=resources),
+            run_config=RunConfig(
+                name=uuid.uuid4().hex,
+                storage_path=folder,  # Ray's own notes; ours go to the root
+                failure_config=FailureConfig(max_failures=wanted.max_failures),
+            ),
+        )
+        gave_up = None
+        with Poll(ledger, on_progress):
+            try:
+                trainer.fit()
+            except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+                gave_up = error
+        if failure := ray.get(ledger.failure.remote()):
+            sentence, bad_input = failure
+            raise (InputError if bad_input else ActionrecError)(sentence)
+    if gave_up:
+        lines = [line.strip() for line in str(gave_up).splitlines() if line.strip()]
+        raise ActionrecError(f"training gave up: {lines[-1]}; run the same command again to go on") from None
+
+
+def _work(settings: dict[str, Any]) -> None:
+    """A worker's whole life: every network in turn."""
+    job, ledger = settings["job"], settings["ledger"]
+    if ray.get(ledger.failure.remote()):  # Ray started the group again, but what ended it is no accident
+        return
+    try:
+        torch.set_num_threads(job.threads)
+        for done, subject in enumerate(job.subjects):
+            _train_one(job, subject, functools.partial(_report, ledger, job, subject, done))
+    except ActionrecError as error:
+        ray.get(ledger.fail.remote(str(error), isinstance(error, InputError)))
+        raise
+
+
+def _report(ledger: Any, job: Job, subject: Subject, done: int, epoch: Epoch) -> None:
+    if ray.train.get_context().get_world_rank() == 0:
+        progress = Progress(
+            subject.name,
+            epoch.epoch + 1,
+            subject.training.max_epochs,
+            epoch.val_loss,
+            epoch.val_top1,
+            len(job.subjects),
+            done,
+        )
+        ledger.report.remote(progress)
+    ray.train.report(dataclasses.asdict(epoch))
+
+
+def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> None:
+    store = open_store(job.output_url, job.config.storage)
+    workers = _workers()
+    if _agreed(models.finished(store, subject.folder, subject.fingerprint), workers):
+        return
+    device = ray.train.torch.get_device()
+    feed = Feed(
+        subject.loader,
+        subject.train,
+        subject.val,
+        subject.seed,
+        subject.training.batch,
+        subject.training.shuffle_batches,
+        workers.rank,
+        workers.size,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(subject.seed)
+        network = subject.build().to(device)
+    resume = _checkpoint(store, subject)
+    with contextlib.closing(RayData(feed, subject.training.max_epochs, str(device), job.tasks)) as data:
+        if resume is None:
+            subject.prepare(network, data, workers)
+        fitted = fit(
+            network,
+            data,
+            subject.training,
+            seed=subject.seed,
+            replica=ray.train.torch.prepare_model(network, move_to_device=False),
+            workers=workers,
+            device=str(device),
+            resume=resume,
+            on_epoch=_Keeper(store, subject, workers, job.config.train.checkpoint_s, report),
+        )
+    if workers.rank == 0:
+        models.save(
+            store,
+            subject.folder,
+            fitted.tensors,
+            fingerprint=subject.fingerprint,
+            config=subject.describe() | _provenance(job, workers, fitted.best_epoch),
+            labels=subject.labels,
+            history=[dataclasses.asdict(epoch) for epoch in fitted.history],
+        )
+    _agreed(True, workers)  # nobody goes on before the model is there
+
+
+def _provenance(job: Job, workers: Workers, best_epoch: int) -> dict[str, Any]:
+    return {
+        "best_epoch": best_epoch,
+        "workers": workers.size,
+        "random_networks": random_networks(job.config),
+        "versions": {"actionrec": __version__, "torch": torch.__version__, "ray": ray.__version__},
+        "python": platform.python_version(),
+    }
+
+
+class _Keeper:
+    """At the end of an epoch: tells the driver, and keeps a checkpoint unless the last one is fresh."""
+
+    def __init__(
+        self, store: Store, subject: Subject, workers: Workers, every_s: float, report: Callable[[Epoch], None]
+    ) -> None:
+        self._store, self._subject, self._rank, self._every_s = store, subject, workers.rank, every_s
+        self._report = report
+        self._kept = time.monotonic()
+
+    def __call__(self, epoch: Epoch, checkpoint: Callable[[], bytes]) -> None:
+        if self._rank == 0 and time.monotonic() - self._kept >= self._every_s:
+            header = self._subject.fingerprint.encode().ljust(FINGERPRINT_BYTES)
+            self._store.put(self._subject.folder + models.CHECKPOINT, header + checkpoint())
+            self._kept = time.monotonic()
+        self._report(epoch)
+
+
+FINGERPRINT_BYTES = 64  # before a checkpoint's own bytes: whose it is
+
+
+def _checkpoint(store: Store, subject: Subject) -> bytes | None:
+    """The bytes to go on from; None where there are none, or where they are another training's."""
+    try:
+        data = store.read(subject.folder + models.CHECKPOINT)
+    except FileNotFoundError:
+        return None
+    return (
+        data[FINGERPRINT_BYTES:]
+        if data[:FINGERPRINT_BYTES].decode(errors="replace").strip() == subject.fingerprint
+        else None
+    )
+
+
+def _workers() -> Workers:
+    context = ray.train.get_context()
+    size = context.get_world_size()
+    if size == 1:
+        return Workers()
+
+    def total(tensor: torch.Tensor) -> torch.Tensor:
+        summed = tensor.clone()
+        torch.distributed.all_reduce(summed)
+        return summed
+
+    return Workers(context.get_world_rank(), size, total)
+
+
+def _agreed(mine: bool, workers: Workers) -> bool:
+    """Whether all workers say so; also a barrier."""
+    device = ray.train.torch.get_device()
+    return int(workers.total(torch.tensor(int(mine), device=device))) == workers.size

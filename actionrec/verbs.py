@@ -1,0 +1,181 @@
+"""What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from actionrec import config
+from actionrec.errors import ActionrecError
+from actionrec.reporting import console
+
+if TYPE_CHECKING:
+    from actionrec.distributed.train import Progress
+    from actionrec.storage.models import Model
+    from actionrec.storage.parts import Reconciled
+    from actionrec.storage.root import Root
+
+
+def synth(out: Path, spec: Any) -> None:
+    from actionrec.media.synth import write_dataset
+
+    with console.Display("clips") as display:
+        display.stage(f"rendering {out}")
+        made = write_dataset(out, spec, on_clip=display.update)
+    console.out.print(f"{out}: {made.clips} clips, {made.bytes / 1e6:.1f} MB")
+
+
+def catalog(root: "Root") -> None:
+    from actionrec.schema import SPLITS
+    from actionrec.storage import sources
+
+    found = sources.catalog(root)
+    console.warn(found.warnings)
+    table = found.table
+    splits = table["split"].to_pylist()
+    classes = len(set(table["label"].to_pylist()) - {None})
+    shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
+    console.out.print(
+        f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({found.new} new), {classes} classes, {shares}",
+        markup=False,
+    )
+
+
+def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
+    from actionrec.distributed.extract import extract as compute
+
+    started = time.monotonic()
+    with console.Display("videos") as display:
+        result = compute(
+            root,
+            retry_failed=retry_failed,
+            verbose=verbose,
+            on_progress=lambda now: display.update(now.done, now.videos, now.failed),
+            on_stage=display.stage,
+        )
+    _show(root, result, time.monotonic() - started)
+    _refuse_missing(root, result, "extract")
+    share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
+    if share > limit:
+        raise ActionrecError(
+            f"{len(result.failed)} of {result.videos} videos failed, more than extract.max_failed={limit:g} allows; "
+            "mend them and run extract --retry-failed, or raise the limit"
+        )
+
+
+def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:
+    if result.missing or result.repeated:
+        raise ActionrecError(
+            f"{root.store.url}: {len(result.missing)} videos are unaccounted for, {len(result.repeated)} stand twice; "
+            f"the first is {(result.missing or result.repeated)[0]!r}; run the same command again, "
+            f"or with --replace {stage} if that does not help"
+        )
+
+
+def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
+    url = root.store.url
+    random = config.random_networks(root.config)
+    weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
+    facts = {
+        "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio, "
+        f"{len(result.failed)} failed, {len(result.missing)} missing",
+        "weights": weights,
+        "time": f"{seconds:.0f} s",
+        "features": f"{url}/features",
+    }
+    console.summary("extract", facts, result.failed)
+    if "://" not in url:
+        spatial = f"{url}/features/spatial"
+        console.out.print(
+            f"Open them with pandas:  import pandas; pandas.read_parquet({spatial!r})\n"
+            f"         or with duckdb:  import duckdb; duckdb.read_parquet({spatial + '/*.parquet'!r})",
+            markup=False,
+        )
+
+
+class _Show:
+    """The display of a training, and its summary once it has come to an end."""
+
+    def __init__(self, title: str) -> None:
+        self.facts: dict[str, object] = {}
+        self.failures: dict[str, tuple[str, str]] = {}
+        self.display = console.Display("epochs")
+        self._title, self._started, self._network = title, time.monotonic(), ""
+
+    def __enter__(self) -> "_Show":
+        self.display.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self.display.__exit__()
+        if kind is None:
+            console.summary(self._title, self.facts | {"time": f"{time.monotonic() - self._started:.0f} s"}, self.failures)
+
+    def on_epoch(self, now: "Progress") -> None:
+        if now.name != self._network:
+            self._network = now.name
+            self.display.stage(f"{now.name} ({now.networks_done + 1} of {now.networks})", "epochs")
+        note = f"validation loss {now.val_loss:.3f}, top-1 {now.val_top1:.1%}"
+        self.display.update(now.epoch, now.max_epochs, note=note)
+
+    def on_stage(self, text: str) -> None:
+        self.display.stage(text, "videos")
+
+
+def motion(root: "Root", verbose: bool) -> None:
+    from actionrec.distributed.networks import train_motion
+
+    with _Show("motion") as show:
+        model, found = train_motion(
+            root, verbose=verbose, on_epoch=show.on_epoch, on_videos=show.display.update, on_stage=show.on_stage
+        )
+        show.facts["motion CNN"] = _best(model)
+        show.facts["features"] = f"{root.output.url}/features/motion, {found.ok} videos"
+        show.failures = found.failed
+    _refuse_missing(root, found, "motion")
+
+
+def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
+    from actionrec.distributed.networks import train_rnn
+
+    with _Show("recurrent networks") as show:
+        models = train_rnn(
+            root, streams, verbose=verbose, on_epoch=show.on_epoch, on_videos=show.display.update, on_stage=show.on_stage
+        )
+        for model in models:
+            show.facts[f"{model.config['stream']}, seed {model.config['seed']}"] = _best(model)
+        show.facts["embeddings"] = f"{root.output.url}/embeddings/video.parquet"
+
+
+def _best(model: "Model") -> str:
+    best = model.history[model.config["best_epoch"]]
+    return (
+        f"epoch {best['epoch'] + 1} of {len(model.history)}, validation loss {best['val_loss']:.3f}, "
+        f"top-1 {best['val_top1']:.1%}"
+    )
+
+
+def spatial(root: "Root", verbose: bool) -> None:
+    from actionrec.distributed.networks import train_spatial
+
+    with _Show("frame CNN") as show:
+        show.facts["trained"] = _best(train_spatial(root, verbose=verbose, **show.training))
+
+
+def fusion(root: "Root") -> None:
+    from actionrec.stages.fuse import fuse
+
+    with _Show("fusion") as show:
+        show.facts |= fuse(root, on_stage=show.display.stage).facts()
+
+
+def evaluate(root: "Root") -> None:
+    from actionrec.stages.evaluate import evaluate as judge
+
+    with _Show("evaluate") as show:
+        show.facts |= judge(root, on_stage=show.display.stage).facts()
+
+
+def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
+    catalog(root)
+    extract(root, retry_failed, verbose)

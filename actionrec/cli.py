@@ -41,7 +41,7 @@ HoldoutOption = Annotated[
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
-DEMO_SYNTH = "videos"  # under the demo's root
+DEMO_SYNTH, DEMO_NEW = "videos", "new"  # under the demo's root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -95,11 +95,7 @@ def catalog(
 @app.command()
 def extract(
     root: RootOption,
-    retry_failed: StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
-HoldoutOption = Annotated[
-    str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
-]
-RetryOption = False,
+    retry_failed: RetryOption = False,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
@@ -209,11 +205,7 @@ def run(
     source: SourceArgument = None,
     dataset: DatasetOption = None,
     split: SplitOption = None,
-    retry_failed: StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
-HoldoutOption = Annotated[
-    str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
-]
-RetryOption = False,
+    retry_failed: RetryOption = False,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
@@ -244,9 +236,17 @@ def demo(
     opened = _open(root, config_name, assignments, replace, _data_layer(str(videos), "ucf101", None))
     verbs.synth(videos, SynthSpec())
     verbs.run(opened, False, verbose)
-    verbs.synth(new, NEW_CLIP)
-    verbs.predict(opened, [str(new / CLIP)], False)
+    verbs.predict(opened, [str(_new_clip(videos.parent / DEMO_NEW))], False)
     console.out.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
+
+
+def _new_clip(folder: Path) -> Path:
+    """A clip of no split: another seed has other walls, balls and places."""
+    from actionrec.media.synth import SynthSpec, plan, write_dataset
+
+    spec = SynthSpec(seed=SynthSpec().seed + 1, classes=2, groups=3, clips_per_group=1)  # the smallest set there is
+    write_dataset(folder, spec, workers=1)
+    return folder / list(plan(spec))[-1].path
 
 
 @app.command()

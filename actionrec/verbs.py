@@ -1,5 +1,6 @@
 """What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from actionrec.errors import ActionrecError
 from actionrec.reporting import console
 
 if TYPE_CHECKING:
+    from actionrec.distributed.networks import Listener
     from actionrec.distributed.train import Progress
     from actionrec.storage.models import Model
     from actionrec.storage.parts import Reconciled
@@ -109,7 +111,14 @@ class _Show:
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self.display.__exit__()
         if kind is None:
-            console.summary(self._title, self.facts | {"time": f"{time.monotonic() - self._started:.0f} s"}, self.failures)
+            console.summary(
+                self._title, self.facts | {"time": f"{time.monotonic() - self._started:.0f} s"}, self.failures
+            )
+
+    def listener(self) -> "Listener":
+        from actionrec.distributed.networks import Listener
+
+        return Listener(self.on_epoch, self.display.update, self.on_stage)
 
     def on_epoch(self, now: "Progress") -> None:
         if now.name != self._network:
@@ -126,9 +135,7 @@ def motion(root: "Root", verbose: bool) -> None:
     from actionrec.distributed.networks import train_motion
 
     with _Show("motion") as show:
-        model, found = train_motion(
-            root, verbose=verbose, on_epoch=show.on_epoch, on_videos=show.display.update, on_stage=show.on_stage
-        )
+        model, found = train_motion(root, verbose=verbose, listener=show.listener())
         show.facts["motion CNN"] = _best(model)
         show.facts["features"] = f"{root.output.url}/features/motion, {found.ok} videos"
         show.failures = found.failed
@@ -139,9 +146,7 @@ def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
     from actionrec.distributed.networks import train_rnn
 
     with _Show("recurrent networks") as show:
-        models = train_rnn(
-            root, streams, verbose=verbose, on_epoch=show.on_epoch, on_videos=show.display.update, on_stage=show.on_stage
-        )
+        models = train_rnn(root, streams, verbose=verbose, listener=show.listener())
         for model in models:
             show.facts[f"{model.config['stream']}, seed {model.config['seed']}"] = _best(model)
         show.facts["embeddings"] = f"{root.output.url}/embeddings/video.parquet"
@@ -156,10 +161,12 @@ def _best(model: "Model") -> str:
 
 
 def spatial(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.networks import train_spatial
+    from actionrec.distributed.spatial import train_spatial
 
     with _Show("frame CNN") as show:
-        show.facts["trained"] = _best(train_spatial(root, verbose=verbose, **show.training))
+        show.facts["trained"] = _best(
+            train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
+        )
 
 
 def fusion(root: "Root") -> None:
@@ -176,6 +183,55 @@ def evaluate(root: "Root") -> None:
         show.facts |= judge(root, on_stage=show.display.stage).facts()
 
 
+def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
+    from actionrec.distributed import holdout as without
+    from actionrec.distributed.networks import train_motion, train_rnn
+    from actionrec.stages.anomaly import fit_anomaly, holdout_all, score_anomaly
+
+    with _Show("anomaly") as show:
+
+        def retrain(held: "Root") -> None:
+            if "motion" in held.config.streams:
+                train_motion(held, verbose=verbose, listener=show.listener())
+            train_rnn(held, verbose=verbose, listener=show.listener())
+
+        if holdout is None:
+            fit_anomaly(root, on_stage=show.on_stage)
+            show.facts |= score_anomaly(root).facts()
+        elif holdout == "all":
+            show.facts |= without.facts(holdout_all(root, on_stage=show.on_stage))
+        else:
+            show.facts |= without.facts(without.holdout(root, holdout, retrain, on_stage=show.on_stage))
+
+
+def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
+    from actionrec.distributed.predict import predict as look
+
+    failed = 0
+    with console.err.status("loading the networks"):
+        predictions = look(root, videos)
+        for prediction in predictions:
+            failed += prediction.error is not None
+            if as_json:
+                console.out.print(json.dumps(prediction.to_json(), ensure_ascii=False), markup=False)
+            else:
+                console.prediction(prediction.to_json(), prediction.seconds)
+    if failed:
+        raise ActionrecError(f"{failed} of {len(videos)} videos could not be judged; each says why above")
+
+
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
-    catalog(root)
-    extract(root, retry_failed, verbose)
+    """Every step in one Ray session."""
+    from actionrec.distributed.session import kept
+
+    with kept():
+        catalog(root)
+        if root.config.finetune.blocks:
+            spatial(root, verbose)
+        extract(root, retry_failed, verbose)
+        if "motion" in root.config.streams:
+            motion(root, verbose)
+        rnn(root, (), verbose)
+    fusion(root)
+    evaluate(root)
+    anomaly(root, None, verbose)

@@ -1,6 +1,7 @@
 """The trained stages: the motion CNN with its features, and the recurrent networks with their video embeddings."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from actionrec.distributed.embed import embed_videos
 from actionrec.distributed.motion import embed_motion
@@ -13,19 +14,17 @@ from actionrec.storage.parts import Reconciled
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import motion_inputs, read_sequences, rnn_inputs, samples, store_of
 
-Epochs = Callable[[Progress], None]
-Videos = Callable[[int, int, int], None]  # done, of how many, failed
-Stage = Callable[[str], None]
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how far a training is; by default nobody."""
+
+    on_epoch: Callable[[Progress], None] = lambda progress: None
+    on_videos: Callable[[int, int, int], None] = lambda done, videos, failed: None
+    on_stage: Callable[[str], None] = lambda text: None
 
 
-def train_motion(
-    root: Root,
-    *,
-    verbose: bool = False,
-    on_epoch: Epochs = lambda progress: None,
-    on_videos: Videos = lambda done, videos, failed: None,
-    on_stage: Stage = lambda text: None,
-) -> tuple[Model, Reconciled]:
+def train_motion(root: Root, *, verbose: bool = False, listener: Listener = Listener()) -> tuple[Model, Reconciled]:
     """Train the motion CNN on the stored flow, then compute features/motion. A rerun goes on where the last one ended.
 
     One network serves all of `seeds`: its features are stored once.
@@ -39,18 +38,14 @@ def train_motion(
     subject = StackSubject(
         "motion CNN", folder, fingerprint, config.seeds[0], found.labels, found.of("train"), found.of("val"), loader
     )
-    (model,) = train(root, [subject], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
-    return model, embed_motion(root, fingerprint, verbose=verbose, on_progress=on_videos, on_stage=on_stage)
+    (model,) = train(root, [subject], verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
+    return model, embed_motion(
+        root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage
+    )
 
 
 def train_rnn(
-    root: Root,
-    streams: Sequence[str] = (),
-    *,
-    verbose: bool = False,
-    on_epoch: Epochs = lambda progress: None,
-    on_videos: Videos = lambda done, videos, failed: None,
-    on_stage: Stage = lambda text: None,
+    root: Root, streams: Sequence[str] = (), *, verbose: bool = False, listener: Listener = Listener()
 ) -> list[Model]:
     """Train a recurrent network for each of `streams` (default: all that are fused) and each seed.
 
@@ -64,11 +59,11 @@ def train_rnn(
     root.clear("rnn")
     fingerprint = begin(root, "rnn", rnn_inputs(root))
     subjects = [_rnn(root, stream, seed, fingerprint) for stream in chosen for seed in root.config.seeds]
-    trained = train(root, subjects, verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
+    trained = train(root, subjects, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
     if all(
         _is_finished(root, stream, seed, fingerprint) for stream in root.config.streams for seed in root.config.seeds
     ):
-        embed_videos(root, fingerprint, verbose=verbose, on_progress=on_videos, on_stage=on_stage)
+        embed_videos(root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage)
     return trained
 
 

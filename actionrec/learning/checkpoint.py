@@ -1,6 +1,10 @@
-"""Checkpoints of an unfinished training: tensors as safetensors, everything else as JSON beside them. Never pickle."""
+"""Checkpoints of an unfinished training: tensors as safetensors, everything else as JSON beside them. Never pickle.
+
+The JSON stands in the file's own metadata, with a sha256 over itself and all tensors: safetensors has no checksum.
+"""
 
 import dataclasses
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -14,6 +18,7 @@ from torch import nn
 from actionrec.errors import InputError
 
 REMEDY = "delete it to train from the start"
+COUNTERS = ("seed", "best_epoch", "best_loss", "bad_epochs", "bad_since_drop")  # fields of State
 
 
 @dataclass(frozen=True)
@@ -52,39 +57,51 @@ def save(state: State, network: nn.Module, optimizer: torch.optim.Optimizer, kin
     tensors = {f"network/{name}": tensor for name, tensor in network.state_dict().items()}
     tensors |= {f"best/{name}": tensor for name, tensor in state.best.items()}
     tensors |= {f"optimizer/{i}/{key}": value for i, values in moments.items() for key, value in values.items()}
-    counters = {
-        name: getattr(state, name) for name in ("seed", "best_epoch", "best_loss", "bad_epochs", "bad_since_drop")
-    }
-    notes = counters | {
+    notes = {name: getattr(state, name) for name in COUNTERS} | {
         "optimizer": kind,
         "lr": optimizer.param_groups[0]["lr"],
         "history": [dataclasses.asdict(epoch) for epoch in state.history],
     }
     # Clones: safetensors wants tensors that share no memory.
     independent = {name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(independent, {"training": json.dumps(notes)})
+    text = json.dumps(notes)
+    return safetensors.torch.save(independent, {"training": text, "sha256": _digest(text, independent)})
 
 
 def restore(data: bytes, network: nn.Module, optimizer: torch.optim.Optimizer, kind: str, seed: int) -> State:
     """Fill network and optimiser from `save`'s bytes. InputError, and nothing filled, for any other bytes."""
-    try:
-        tensors = safetensors.torch.load(data)
-        length = int.from_bytes(data[:8], "little")
-        notes = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["training"])
-        state = State(
-            **{name: notes[name] for name in ("seed", "best_epoch", "best_loss", "bad_epochs", "bad_since_drop")}
-        )
-        state.history = [Epoch(**row) for row in notes["history"]]
-        lr, made_by = float(notes["lr"]), notes["optimizer"]
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"the checkpoint is damaged or no checkpoint ({' '.join(str(error).split())}); {REMEDY}"
-        ) from None
+    tensors, notes = _read(data)
+    state = State(**{name: notes[name] for name in COUNTERS}, history=[Epoch(**row) for row in notes["history"]])
+    made_by = notes["optimizer"]
     if (state.seed, made_by) != (seed, kind):
         raise InputError(f"the checkpoint is of seed {state.seed} and {made_by}, not {seed} and {kind}; {REMEDY}")
-    _fill(tensors, network, optimizer, lr)
+    _fill(tensors, network, optimizer, notes["lr"])
     state.best = _below(tensors, "best/")
     return state
+
+
+def _read(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """The tensors and the notes, as they were written: the sha256 vouches for both."""
+    try:
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")  # of the header, whose metadata safetensors.torch.load drops
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        text, sha256 = metadata["training"], metadata["sha256"]
+    except (SafetensorError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the checkpoint is damaged, or is none ({reason}); {REMEDY}") from None
+    if sha256 != _digest(text, tensors):
+        raise InputError(f"the checkpoint is damaged (its sha256 is not the one recorded); {REMEDY}")
+    notes: dict[str, Any] = json.loads(text)
+    return tensors, notes
+
+
+def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _fill(tensors: dict[str, torch.Tensor], network: nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -20,6 +20,7 @@ from actionrec.learning import checkpoint
 from actionrec.learning.checkpoint import Epoch, State
 
 LR_FACTOR = 0.1  # (V.D)
+TINY = 1e-12  # a divisor where all samples are padding
 
 
 @dataclass(frozen=True)
@@ -88,14 +89,18 @@ def fit(
 
     The learning rate falls by 10 after `plateau_epochs` epochs without a better validation loss, not below `lr_floor`.
     `replica` is DistributedDataParallel's wrapper of the network where there are several workers. `on_epoch` is given
-    each epoch and a function that makes the bytes of a checkpoint; `resume` takes such bytes and goes on after that
-    epoch: on a CPU, with as many workers, to the same weights. Randomness is drawn from (seed, epoch, rank).
+    each epoch and a function that makes the bytes of a checkpoint, to be called before it returns; `resume` takes such
+    bytes and goes on after that epoch: on a CPU, with as many workers, to the same weights. `network` is on `device`
+    already, and is left with its last weights, not its best. Randomness is drawn from (seed, epoch, rank), so torch's
+    global generator is reseeded at each epoch; see docs/decisions/0012-checkpoints-and-randomness.md.
 
     Raises InputError for bytes that are no checkpoint of this training, ActionrecError where a loss is not finite.
     """
     workers = workers or Workers()
     optimizer = _optimizer(network, training)
-    state = checkpoint.restore(resume, network, optimizer, training.optimizer, seed) if resume else State(seed)
+    state = (
+        checkpoint.restore(resume, network, optimizer, training.optimizer, seed) if resume is not None else State(seed)
+    )
     while not _ended(state, training):
         epoch = len(state.history)
         torch.manual_seed(_seed_of(seed, epoch, workers.rank))
@@ -138,24 +143,24 @@ def _run_epoch(
     epoch: int,
 ) -> Epoch:
     started, clock = time.perf_counter(), _Clock()
-    sums = torch.zeros(2, dtype=torch.float64)  # of weighted losses, and of weights
+    sums = torch.zeros(2, dtype=torch.float64, device=device)  # of weighted losses, and of weights
     replica.train()
     for batch in clock.waited(data.training(epoch)):
         sums += _step(replica, batch.to(device), optimizer, objective, workers)
     network.eval()
-    val_sums = torch.zeros(3, dtype=torch.float64)  # of weighted losses, weighted hits, and weights
+    val_sums = torch.zeros(3, dtype=torch.float64, device=device)  # of weighted losses, weighted hits, and weights
     with torch.inference_mode():
         for batch in clock.waited(data.validation(epoch)):
             on_device = batch.to(device)
             losses, hits = objective(network, on_device)
             weighted = torch.stack([losses, hits, torch.ones_like(losses)]) * on_device.weight
-            val_sums += weighted.double().sum(1).cpu()
-    total = workers.total(torch.cat([sums, val_sums]).to(device)).cpu().tolist()
+            val_sums += weighted.double().sum(1)
+    total = workers.total(torch.cat([sums, val_sums])).tolist()
     train_loss, val_loss = _mean(total[0], total[1]), _mean(total[2], total[4])
     for name, loss in (("training", train_loss), ("validation", val_loss)):
         if not math.isfinite(loss):
             raise ActionrecError(
-                f"the {name} loss became {loss} in epoch {epoch}; lower the learning rate (lr), or look at the inputs"
+                f"the {name} loss became {loss} in epoch {epoch}; train with a lower learning rate (lr)"
             )
     lr = float(optimizer.param_groups[0]["lr"])
     seconds = time.perf_counter() - started
@@ -165,16 +170,16 @@ def _run_epoch(
 def _step(
     replica: nn.Module, batch: Batch, optimizer: torch.optim.Optimizer, objective: Objective, workers: Workers
 ) -> torch.Tensor:
-    """One update; returns [sum of this worker's weighted losses, sum of its weights]."""
+    """One update; returns [sum of this worker's weighted losses, sum of its weights], float64."""
+    everybody = workers.total(batch.weight.sum())
     optimizer.zero_grad(set_to_none=True)
     losses, _ = objective(replica, batch)
-    own = torch.stack([(losses * batch.weight).sum(), batch.weight.sum()])
-    everybody = workers.total(own[1].detach())
+    loss = (losses * batch.weight).sum()
     # The mean over all workers' samples. DistributedDataParallel averages gradients over workers: hence the size.
-    loss = own[0] * workers.size / everybody.clamp(min=1e-12)
-    loss.backward()
-    optimizer.step()
-    return own.detach().double().cpu()
+    (loss * workers.size / everybody.clamp(min=TINY)).backward()
+    if everybody > 0:  # a momentum moves the weights even where the gradient is zero
+        optimizer.step()
+    return torch.stack([loss.detach(), batch.weight.sum()]).double()
 
 
 def _mean(total: float, weight: float) -> float:

@@ -19,7 +19,8 @@ class SequenceClassifier(nn.Module):
     """LSTM or GRU, one layer or several, one direction or both, with or without self-attention after the input.
 
     Dropout stands before the input, between the layers and before the dense layer (V.D). Sequences are packed, so that
-    padding is never seen. The buffers `mean` and `scale` [E] standardise the input; they are 0 and 1 until set.
+    padding is never seen; states begin at zero (docs/decisions/0011-recurrent-networks.md). The buffers `mean` and
+    `scale` float32 [E] standardise the input; they are 0 and 1 until set.
     """
 
     mean: torch.Tensor
@@ -62,16 +63,19 @@ class SequenceClassifier(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every step looks at all steps: one head of scaled dot products, added to its input; see docs/decisions."""
+    """Every step looks at all steps: one head of scaled dot products, added to its input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
 
     def forward(self, x_BLE: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
-        real_B1L = (torch.arange(x_BLE.shape[1], device=x_BLE.device) < lengths_B[:, None])[:, None]
-        seen = F.scaled_dot_product_attention(self.query(x_BLE), self.key(x_BLE), self.value(x_BLE), attn_mask=real_B1L)
-        return x_BLE + seen
+        """x_BLE and what each step saw, [B, longest, E]. Steps after a sequence's end are neither seen nor of use."""
+        x_BLE = x_BLE[:, : int(lengths_B.max())]  # or the padding's length would change the sums' rounding
+        real_BL = torch.arange(x_BLE.shape[1], device=x_BLE.device) < lengths_B.to(x_BLE.device)[:, None]
+        x_BLE = x_BLE.masked_fill(~real_BL[:, :, None], 0.0)  # a weight of 0 would not hide NaN
+        query, key, value = self.query(x_BLE), self.key(x_BLE), self.value(x_BLE)
+        return x_BLE + F.scaled_dot_product_attention(query, key, value, attn_mask=real_BL[:, None])
 
 
 def standardization(sum_E: torch.Tensor, squares_E: torch.Tensor, count: float) -> tuple[torch.Tensor, torch.Tensor]:

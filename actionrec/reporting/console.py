@@ -4,6 +4,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 SHOWN_FAILURES = 8
+SHOWN_MOMENTS = 12
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -75,6 +77,22 @@ def summary(title: str, facts: Mapping[str, object], failures: Mapping[str, tupl
         out.print(f"    {video_id}: {reason}: {detail}", markup=False)
     if len(failures) > SHOWN_FAILURES:
         out.print(f"    ... and {len(failures) - SHOWN_FAILURES} more in the status table")
+
+
+def prediction(said: Mapping[str, Any], seconds: float) -> None:
+    """One video's most likely classes, or why there are none; `said` is Prediction.to_json."""
+    out.print(f"\n[bold]{escape(said['video'])}[/bold]")
+    if said["error"]:
+        out.print(f"  [red]{said['error']['reason']}: {escape(said['error']['detail'])}[/red]")
+        return
+    width = max(len(each["class"]) for each in said["top"])
+    for each in said["top"]:
+        out.print(f"  {each['class']:<{width}}  {each['score']:+.3f}", markup=False)
+    moments = ", ".join(f"{moment:.2f}" for moment in said["times_s"][:SHOWN_MOMENTS])
+    more = f" and {len(said['times_s']) - SHOWN_MOMENTS} more" if len(said["times_s"]) > SHOWN_MOMENTS else ""
+    out.print(
+        f"  from {', '.join(said['streams'])}, at {moments}{more} s of the clip; took {seconds:.1f} s", markup=False
+    )
 
 
 def warn(sentences: Sequence[str]) -> None:

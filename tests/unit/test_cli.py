@@ -20,6 +20,13 @@ SURFACE = {
     "synth": {"OUT", "--groups", "--clips-per-group", "--seconds", "--seed"},
     "catalog": {"SOURCE", "--dataset", "--split"} | ON_A_ROOT,
     "extract": {"--retry-failed"} | ON_A_ROOT,
+    "train motion": ON_A_ROOT,
+    "train rnn": {"--stream"} | ON_A_ROOT,
+    "train fusion": ON_A_ROOT,
+    "train spatial": ON_A_ROOT,
+    "evaluate": ON_A_ROOT,
+    "anomaly": {"--holdout"} | ON_A_ROOT,
+    "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,
     "doctor": COMMON | {"--root"},
@@ -29,7 +36,10 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 
 
 def commands() -> dict[str, Any]:
-    return dict(typer.main.get_group(cli.app).commands)
+    """By what a person types; `train motion` is a command of the group `train`."""
+    found: dict[str, Any] = dict(typer.main.get_group(cli.app).commands)
+    group = found.pop("train")
+    return found | {f"train {name}": command for name, command in group.commands.items()}
 
 
 def names(command: Any) -> set[str]:
@@ -44,23 +54,24 @@ def test_the_surface_is_the_one_agreed_on() -> None:
 
 @pytest.mark.parametrize("verb", SURFACE)
 def test_every_verb_explains_itself_and_each_of_its_options(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert actionrec(verb, "--help") == 0
+    assert actionrec(*verb.split(), "--help") == 0
     text = capsys.readouterr().out
     assert commands()[verb].help and all(option in text for option in SURFACE[verb] if option.startswith("-"))
 
 
 def test_every_verb_but_version_is_a_job_and_every_job_a_verb() -> None:
-    assert {path.stem for path in JOBS.glob("*.py")} == SURFACE.keys() - {"version"}
+    verbs = {verb.split()[0] for verb in SURFACE} - {"version"}
+    assert {path.stem for path in JOBS.glob("*.py")} == verbs | {"fuse"}  # train fusion, by the name of its stage
 
 
-@pytest.mark.parametrize("verb", sorted(SURFACE.keys() - {"version"}))
+@pytest.mark.parametrize("verb", sorted(path.stem for path in JOBS.glob("*.py")))
 def test_a_job_passes_its_options_to_its_verb(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setattr(cli, "main", given.append)
     monkeypatch.setattr(sys, "argv", [f"jobs/{verb}.py", "--root", "here"])
     runpy.run_path(str(JOBS / f"{verb}.py"), run_name="__main__")
-    assert given == [[verb, "--root", "here"]]
+    assert given == [[*({"fuse": "train fusion"}.get(verb, verb).split()), "--root", "here"]]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["extract", "--help"], ["extract", "--root"]])

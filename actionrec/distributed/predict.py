@@ -1,0 +1,126 @@
+"""Predictions for new videos: extraction, motion CNN, recurrent networks and fused model in this process, without Ray.
+
+Each step is the function that made the root's own features, embeddings and scores, on one video at a time, so a
+catalogued video gets to the bit the scores that `evaluate` stored for it (on the same kind of device).
+"""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from actionrec.distributed.motion import load_motion, motion_row
+from actionrec.distributed.streams import Computed, Streams
+from actionrec.errors import DamagedError, InputError, Reason, VideoError
+from actionrec.learning.metrics import best
+from actionrec.media.isolate import Decoder
+from actionrec.stages.embedding import VideoEmbedder
+from actionrec.stages.fuse import load_fused
+from actionrec.storage.root import Root, absolute, record
+from actionrec.storage.store import open_store
+from actionrec.storage.weights import prepare
+
+TOP = 5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is said of one video. Exactly one of `top` and `error` says something."""
+
+    video: str
+    top: tuple[tuple[str, float], ...] = ()  # up to five (class, decision value), the best first
+    times_s: tuple[float, ...] = ()  # the moments of the clip that were looked at
+    streams: tuple[str, ...] = ()  # that it has; a fused model goes without those it lacks by its own rule
+    seconds: float = 0.0  # that it took
+    error: VideoError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """In plain types, with the same keys for every video."""
+        reason = {"reason": self.error.reason.value, "detail": self.error.detail} if self.error else None
+        return {
+            "video": self.video,
+            "ok": self.error is None,
+            "top": [{"class": label, "score": score} for label, score in self.top],
+            "times_s": list(self.times_s),
+            "streams": list(self.streams),
+            "error": reason,
+        }
+
+
+class Predictor:
+    """All of a root's networks, for videos one at a time. Use as a context manager: it holds a decoder process."""
+
+    def __init__(self, root: Root, device: str = "cpu") -> None:
+        """InputError where a network is missing, or is not the one that the later ones were trained on."""
+        config, seed = root.config, root.config.seeds[0]
+        self._root, self._config = root, config
+        self._fused = load_fused(root, seed)
+        self._embed = VideoEmbedder(root, record(root, "rnn")["fingerprint"], seed, device)
+        self._motion = None
+        if "motion" in config.streams:
+            self._motion = load_motion(root.output, record(root, "motion")["fingerprint"], config, device)
+        weights = prepare(config, root.store)
+        made_with = record(root, "extract")["inputs"]
+        if made_with != {name: ref.sha256 for name, ref in weights.items()}:
+            raise InputError(f"{root.store.url}: its features were made with other weights; use --replace extract")
+        self._streams = Streams(config, weights, root.store, device)
+        self._decoder = Decoder(config.clip, config.limits)
+
+    def __enter__(self) -> "Predictor":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._decoder.close()
+
+    def __call__(self, video: str) -> Prediction:
+        """The prediction for a local path or a URL. What is wrong with the video stands in the prediction."""
+        started = time.perf_counter()
+        try:
+            computed = self._streams.compute(self._decoder.decode(self._read(video)))
+            sequences, times_s = self._sequences(computed)
+            scores = self._fused.decision(self._embed(sequences))
+            if scores is None:
+                raise VideoError(Reason.COMPUTE, f"it has only {', '.join(sequences) or 'no stream'}, too few to judge")
+        except VideoError as error:
+            return Prediction(video, error=error, seconds=time.perf_counter() - started)
+        top = tuple((self._fused.labels[place], float(scores[place])) for place in best(scores, TOP))
+        return Prediction(video, top, times_s, tuple(sequences), time.perf_counter() - started)
+
+    def _read(self, video: str) -> bytes:
+        folder, _, name = absolute(video).rpartition("/")
+        limit = self._config.limits.file_gib
+        try:
+            size = os.path.getsize(absolute(video)) if "://" not in video else 0
+            data = b"" if size > limit * 2**30 else open_store(folder or "/", self._config.storage).read(name)
+        except (OSError, DamagedError) as error:
+            reason = Reason.INTEGRITY if isinstance(error, DamagedError) else Reason.MISSING
+            raise VideoError(reason, f"it cannot be read ({error})") from None
+        if max(size, len(data)) > limit * 2**30:
+            raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit:g}")
+        return data
+
+    def _sequences(self, computed: dict[str, Computed]) -> tuple[dict[str, NDArray[np.float32]], tuple[float, ...]]:
+        """Stream -> embeddings [L, E] of what the fused model looks at, and the sampled moments.
+
+        A stream that fails is one that the video lacks, as in training and evaluation; without any, the video fails.
+        """
+        spatial, flow, audio = (computed[stream].row for stream in ("spatial", "flow", "audio"))
+        rows = {"spatial": spatial, "audio": audio}
+        if self._motion is not None and spatial is not None and flow is not None:
+            rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
+        sequences = {stream: row["embedding"] for stream in self._config.streams if (row := rows.get(stream))}
+        errors = [each.error for each in computed.values() if each.error is not None]
+        if not sequences and errors:
+            raise errors[0]
+        return sequences, tuple(float(moment) for moment in spatial["time_s"]) if spatial else ()
+
+
+def predict(root: Root, videos: Sequence[str], device: str = "cpu") -> Iterator[Prediction]:
+    """A prediction for each video, in order."""
+    with Predictor(root, device) as predictor:
+        for video in videos:
+            yield predictor(video)

@@ -149,6 +149,7 @@ class Finetune(Training):
     lr: float = knob(1e-3, 1e-8, 10)
     frames: int = knob(4, 1, 1000)  # frames of each video and epoch
     max_epochs: int = knob(20, 1, 100_000)
+    shuffle_batches: int = knob(4, 1, 100_000)  # pictures are large: 32 such batches would be 1 GB
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,59 @@ ANOMALY_HOLDOUT = pa.schema(
 )
 
 
+def _figures(*names: str) -> list[tuple[str, pa.DataType]]:
+    return [(name, pa.float64()) for name in names]
+
+
+# Accuracies are shares, 0..1. sd: over seeds, null for one; low and high: the 95 % interval over test groups.
+ABLATION = pa.schema(
+    [
+        ("streams", pa.list_(pa.string())),
+        ("method", pa.string()),  # softmax | svm | average
+        ("seeds", pa.list_(pa.int64())),
+        ("n_test", pa.int64()),
+        *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
+        *_figures("top5", "top5_sd", "top5_low", "top5_high"),  # null where there are five classes or fewer
+        ("majority", pa.float64()),  # the share of the largest class in the test split
+        ("best_on_validation", pa.bool_()),
+    ]
+)
+
+TABLE2 = pa.schema(
+    [
+        ("system", pa.string()),
+        ("source", pa.string()),  # published | measured
+        *_figures("top1", "top1_sd", "top1_low", "top1_high"),
+        ("n_test", pa.int64()),
+        ("dataset", pa.string()),
+        ("weights", pa.string()),
+        ("seeds", pa.list_(pa.int64())),
+    ]
+)
+
+CLASSES = pa.schema(
+    [
+        ("label", pa.string()),
+        ("n_test", pa.int64()),
+        ("top1", pa.float64()),
+        ("mistaken_for", pa.string()),  # null where it never is
+        ("mistaken", pa.int64()),
+    ]
+)
+
+CONFUSION = pa.schema([("label", pa.string()), ("predicted", pa.string()), ("videos", pa.int64())])
+
+PREDICTIONS = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        ("split", pa.string()),
+        ("label", pa.string()),
+        ("classes", pa.list_(pa.string())),  # up to five, the best first; null: nothing to judge the video by
+        ("scores", pa.list_(pa.float64())),  # decision values
+    ]
+)
+
+
 # A stream's video embedding is null where the video lacks the stream.
 def video_embeddings(widths: Mapping[str, int]) -> pa.Schema:
     """The schema of embeddings/video.parquet: one vector a stream, `widths` numbers each."""

@@ -49,13 +49,15 @@ def extract(
     on_stage("weights")
     weights = prepare(root.config, root.store)
     root.clear("extract")
+    if not root.config.finetune.blocks:
+        root.clear("spatial")  # `--replace spatial --set finetune.blocks=0` takes a fine-tuning back
     fingerprint = begin(root, "extract", {name: ref.sha256 for name, ref in weights.items()})
     on_stage("plan")
     plan = parts.plan(root.store, ids, root.config.extract.part_videos, fingerprint)
     if retry_failed:
         _uncommit_failed(root.store, fingerprint)
     done = parts.committed(root.store)
-    videos = _videos(catalog, root.config)
+    videos = source_videos(catalog, root.config)
     todo = {part: [videos[i] for i in members if i in videos] for part, members in plan.items() if part not in done}
     todo = {part: members for part, members in todo.items() if members}
     if todo:
@@ -79,7 +81,8 @@ def _uncommit_failed(store: Store, fingerprint: str) -> None:
             store.delete(layout.commit_mark(part))
 
 
-def _videos(catalog: pa.Table, config: Config) -> dict[str, Video]:
+def source_videos(catalog: pa.Table, config: Config) -> dict[str, Video]:
+    """video_id -> how to read it from `source_folder`'s store."""
     folder = source_folder(config.data).rstrip("/") + "/"
     rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "path", "bytes")), strict=True)
     return {video_id: Video(video_id, path.removeprefix(folder), size) for video_id, path, size in rows}

@@ -5,7 +5,8 @@ videos lie in, makes one worker's share of the batches, and the worker takes the
 A global batch is the same whatever the number of workers; worker r of W takes its samples r, r + W, r + 2 W, ...
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from ray.data.collate_fn import ArrowBatchCollateFn
 
-from actionrec.errors import ActionrecError, InputError
+from actionrec.errors import ActionrecError, InputError, VideoError
 from actionrec.learning.loop import Batch
 from actionrec.storage.samples import Sample
 
@@ -27,6 +28,7 @@ PREFETCH = 4  # batches
 BEFORE = -1  # the epoch before the first: the training videos once, for statistics
 
 Arrays = dict[str, NDArray[Any]]
+LeaveOut = Callable[[str, str], None]  # takes a video_id and the reason
 
 
 class Loader(Protocol):
@@ -35,7 +37,10 @@ class Loader(Protocol):
     drop_ragged: bool  # whether training leaves out an epoch's last batch where it is not full
 
     def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[Any]:
-        """One item a sample; all of the samples lie in one part. InputError names what cannot be read."""
+        """One item a sample; all of the samples lie in one part. InputError names what cannot be read.
+
+        A VideoError in an item's place says why this video cannot be used: its batch goes without it.
+        """
 
     def collate(self, items: Sequence[Any]) -> Arrays:
         """Items as arrays with the first axis B; no items give one padding sample."""
@@ -84,14 +89,23 @@ class Feed:
             for place in rng.permutation(min(window, len(shuffled) - start))
         ]
 
-    def make(self, split: str, epoch: int, window: int) -> Iterator[Arrays]:
-        """This worker's share of a window's batches, with `target` and `weight`; padding has weight 0."""
+    def make(
+        self, split: str, epoch: int, window: int, leave_out: LeaveOut = lambda video_id, reason: None
+    ) -> Iterator[Arrays]:
+        """This worker's share of a window's batches, with `target` and `weight`; padding has weight 0.
+
+        `leave_out` is told of every video that cannot be used, before the window's first batch.
+        """
         size = self.batch * self.shuffle_batches
         chosen = self.order(split, epoch)[window * size : (window + 1) * size]
         starts = range(0, len(chosen), self.batch)[: self.steps(split) - window * self.shuffle_batches]
         shares = [chosen[start : start + self.batch][self.rank :: self.workers] for start in starts]
         items = self._load([sample for share in shares for sample in share], epoch, split == "train")
+        unusable = {video_id: item for video_id, item in items.items() if isinstance(item, VideoError)}
+        for video_id, error in unusable.items():
+            leave_out(video_id, str(error))
         for share in shares:
+            share = [sample for sample in share if sample.video_id not in unusable]
             arrays = self.loader.collate([items[sample.video_id] for sample in share])
             yield arrays | {
                 "target": np.array([sample.target or 0 for sample in share] or [0], np.int64),
@@ -134,11 +148,21 @@ class DirectData:
 class RayData:
     """A feed's batches through Ray Data, epochs ahead of the training that takes them. Implements learning's Data.
 
-    The epochs must be taken in order, from whichever is asked for first to `max_epochs`.
+    The epochs must be taken in order, from whichever is asked for first to `max_epochs`. `leave_out` is told once of
+    every video that cannot be used, no later than when its batch is taken.
     """
 
-    def __init__(self, feed: Feed, max_epochs: int, device: str, tasks: int) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        max_epochs: int,
+        device: str,
+        tasks: int,
+        leave_out: LeaveOut = lambda video_id, reason: None,
+    ) -> None:
         self._feed, self._max_epochs, self._device, self._tasks = feed, max_epochs, device, tasks
+        self._leave_out = leave_out
+        self._left_out: set[str] = set()
         self._stream: Iterator[dict[str, Any]] | None = None
 
     def training(self, epoch: int) -> Iterator[Batch]:
@@ -165,7 +189,13 @@ class RayData:
                 raise ActionrecError(
                     f"batch {step} of {split}, epoch {epoch}, was asked for and {place} came; run again"
                 )
+            self._note(json.loads(found["left_out"]))
             yield _batch(self._feed.loader, {name: t.to(self._device) for name, t in found["tensors"].items()})
+
+    def _note(self, left_out: Mapping[str, str]) -> None:
+        for video_id in left_out.keys() - self._left_out:
+            self._leave_out(video_id, left_out[video_id])
+        self._left_out |= left_out.keys()
 
     def _open(self, first: int) -> Iterator[dict[str, Any]]:
         context = ray.data.DataContext.get_current()
@@ -193,12 +223,14 @@ class _Make:
         self._feed = feed
 
     def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        place = {"epoch": row["epoch"], "split": row["split"]}
+        left_out: dict[str, str] = {}
+        place = {"epoch": row["epoch"], "split": row["split"], "error": "", "bad_input": False}
         try:
-            for arrays in self._feed.make(row["split"], row["epoch"], row["window"]):
-                yield place | {"tensors": safetensors.numpy.save(arrays), "error": "", "bad_input": False}
+            for arrays in self._feed.make(row["split"], row["epoch"], row["window"], left_out.__setitem__):
+                yield place | {"tensors": safetensors.numpy.save(arrays), "left_out": json.dumps(left_out)}
         except ActionrecError as error:
-            yield place | {"tensors": b"", "error": str(error), "bad_input": isinstance(error, InputError)}
+            failure = {"error": str(error), "bad_input": isinstance(error, InputError)}
+            yield place | failure | {"tensors": b"", "left_out": "{}"}
 
 
 class _Unpack(ArrowBatchCollateFn):

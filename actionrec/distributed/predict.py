@@ -109,10 +109,12 @@ class Predictor:
         A stream that fails is one that the video lacks, as in training and evaluation; without any, the video fails.
         """
         spatial, flow, audio = (computed[stream].row for stream in ("spatial", "flow", "audio"))
-        rows = {"spatial": spatial, "audio": audio}
+        rows: dict[str, dict[str, Any] | None] = {"spatial": spatial, "audio": audio}
         if self._motion is not None and spatial is not None and flow is not None:
             rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
-        sequences = {stream: row["embedding"] for stream in self._config.streams if (row := rows.get(stream))}
+        sequences: dict[str, NDArray[np.float32]] = {
+            stream: row["embedding"] for stream in self._config.streams if (row := rows.get(stream))
+        }
         errors = [each.error for each in computed.values() if each.error is not None]
         if not sequences and errors:
             raise errors[0]

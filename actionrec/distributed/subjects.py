@@ -48,6 +48,10 @@ class Subject(abc.ABC):
     def prepare(self, network: nn.Module, data: Data, workers: Workers) -> None:  # noqa: B027 - not all need it
         """What must be known of the training data before the first epoch. `data` gives epoch BEFORE for that."""
 
+    def kept(self, tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Of the trained network's tensors those that make the model."""
+        return tensors
+
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
         """What builds the network again."""

@@ -187,7 +187,8 @@ def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> N
         torch.manual_seed(subject.seed)
         network = subject.build().to(device)
     resume = _checkpoint(store, subject)
-    with contextlib.closing(RayData(feed, subject.training.max_epochs, str(device), job.tasks)) as data:
+    leave_out = functools.partial(models.leave_out, store, subject.folder, subject.fingerprint)
+    with contextlib.closing(RayData(feed, subject.training.max_epochs, str(device), job.tasks, leave_out)) as data:
         if resume is None:
             subject.prepare(network, data, workers)
         fitted = fit(
@@ -205,9 +206,9 @@ def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> N
         models.save(
             store,
             subject.folder,
-            fitted.tensors,
+            subject.kept(fitted.tensors),
             fingerprint=subject.fingerprint,
-            config=subject.describe() | _provenance(job, workers, fitted.best_epoch),
+            config=subject.describe() | _provenance(job, workers, fitted.best_epoch) | _left_out(store, subject),
             labels=subject.labels,
             history=[dataclasses.asdict(epoch) for epoch in fitted.history],
         )
@@ -224,6 +225,23 @@ def _provenance(job: Job, workers: Workers, best_epoch: int) -> dict[str, Any]:
     }
 
 
+def _left_out(store: Store, subject: Subject) -> dict[str, dict[str, str]]:
+    """Videos that at least one epoch had to do without, and why; nothing where there are none."""
+    found = models.left_out(store, subject.folder, subject.fingerprint)
+    return {"left_out": found} if found else {}
+
+
+def _refuse_nothing(store: Store, subject: Subject) -> None:
+    """InputError where no video of a split can be used: the losses would be zero, and the first epoch the best."""
+    left_out = models.left_out(store, subject.folder, subject.fingerprint)
+    for split, samples in (("train", subject.train), ("val", subject.val)):
+        if all(sample.video_id in left_out for sample in samples):
+            video_id = samples[0].video_id
+            raise InputError(
+                f"{subject.name}: no {split} video can be used; the first, {video_id!r}: {left_out[video_id]}"
+            )
+
+
 class _Keeper:
     """At the end of an epoch: tells the driver, and keeps a checkpoint unless the last one is fresh."""
 
@@ -235,6 +253,8 @@ class _Keeper:
         self._kept = time.monotonic()
 
     def __call__(self, epoch: Epoch, checkpoint: Callable[[], bytes]) -> None:
+        if epoch.epoch == 0:
+            _refuse_nothing(self._store, self._subject)
         if self._rank == 0 and time.monotonic() - self._kept >= self._every_s:
             header = self._subject.fingerprint.encode().ljust(FINGERPRINT_BYTES)
             self._store.put(self._subject.folder + models.CHECKPOINT, header + checkpoint())

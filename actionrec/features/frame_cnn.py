@@ -111,11 +111,20 @@ def to_input(
 
     Returns float32 [T, 3, size, size], channels_last.
     """
+    return normalize(stretch(frames_THWC, size=size, device=device), mean=mean, std=std)
+
+
+def stretch(frames_THWC: NDArray[np.uint8], *, size: int, device: str | torch.device = "cpu") -> torch.Tensor:
+    """The first half of `to_input`: frames uint8 [T, 3, size, size]."""
     frames_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2).to(device)
-    images: torch.Tensor = (
-        resize(frames_TCHW, [size, size], InterpolationMode.BICUBIC, antialias=True).float().div_(255)
-    )
-    mean_C11, std_C11 = (torch.tensor(values, device=device).view(3, 1, 1) for values in (mean, std))
+    stretched: torch.Tensor = resize(frames_TCHW, [size, size], InterpolationMode.BICUBIC, antialias=True)
+    return stretched
+
+
+def normalize(frames_TCHW: torch.Tensor, *, mean: Colour, std: Colour) -> torch.Tensor:
+    """The second half of `to_input`, on the frames' own device."""
+    images = frames_TCHW.float().div_(255)
+    mean_C11, std_C11 = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (mean, std))
     return images.sub_(mean_C11).div_(std_C11).contiguous(memory_format=torch.channels_last)
 
 

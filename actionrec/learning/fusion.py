@@ -1,6 +1,6 @@
 """Fusion of streams (IV.G): a linear classifier on the concatenated video embeddings, and averages of scores.
 
-Axes: N videos, C classes, D numbers of a stream's embedding. A video that lacks a stream is handled by one of two rules:
+Axes: N videos, C classes, D numbers of a stream's embedding. A video that lacks a stream is handled by either rule:
 `mask`, one classifier that sees zeros and an indicator, or `pattern`, one classifier for every set of streams. A video
 without any stream gets no prediction: None, or a row of NaN. See docs/decisions/0014-fusion.md.
 """

@@ -60,7 +60,8 @@ class Linear:
         einsum adds by itself, in one order. BLAS adds in an order that depends on how many videos there are and on the
         number of threads, and then a video predicted alone could differ from the same one in an evaluation.
         """
-        return np.einsum("cf,f->c", self.weight, feature(self.normalizers, self.flagged, video)) + self.bias
+        found: Vector = np.einsum("cf,f->c", self.weight, feature(self.normalizers, self.flagged, video)) + self.bias
+        return found
 
 
 def feature(normalizers: Mapping[str, Normalizer], flagged: Sequence[str], video: Video) -> Vector:

@@ -112,7 +112,7 @@ def fit(
 
 def _optimizer(network: nn.Module, training: Training) -> torch.optim.Optimizer:
     """The optimisers that V.D compares; only the first has a momentum to set."""
-    parameters = list(network.parameters())
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if training.optimizer == "nag":
         return torch.optim.SGD(parameters, lr=training.lr, momentum=training.momentum, nesterov=training.momentum > 0)
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {

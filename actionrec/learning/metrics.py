@@ -19,7 +19,8 @@ def ranks(scores_NC: Scores, target_N: Classes) -> NDArray[np.int64]:
     own = np.take_along_axis(scores_NC, target_N[:, None], axis=1)
     earlier = np.arange(classes) < target_N[:, None]
     place = ((scores_NC > own) | ((scores_NC == own) & earlier)).sum(axis=1)
-    return np.where(np.isnan(own[:, 0]), classes, place)
+    found: NDArray[np.int64] = np.where(np.isnan(own[:, 0]), classes, place)
+    return found
 
 
 def best(scores_C: NDArray[np.float64], k: int) -> NDArray[np.int64]:

@@ -2,21 +2,19 @@
 
 import dataclasses
 import difflib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from actionrec import schema
 from actionrec.config import Anomaly, random_networks
 from actionrec.errors import InputError
 from actionrec.learning import anomaly
 from actionrec.learning.anomaly import Autoencoder, Scores, Vectors
 from actionrec.learning.loop import Fitted
+from actionrec.stages.embedding import place_of, read_embeddings
 from actionrec.storage import layout, models
 from actionrec.storage.recipes import fill
 from actionrec.storage.root import Root, record
@@ -68,7 +66,7 @@ class Detector:
 
 def read_videos(root: Root, seed: int, catalog: pa.Table) -> Videos:
     """The videos of `catalog` with the embeddings that `root` has for `seed`. InputError where it has none."""
-    table = _read_embeddings(root, seed)
+    table = read_embeddings(root, seed)
     places = {video_id: place for place, video_id in enumerate(table["video_id"].to_pylist())}
     ids, labels, splits = (catalog[name].to_pylist() for name in ("video_id", "label", "split"))
     rows = np.array([places.get(video_id, -1) for video_id in ids], np.int64)
@@ -76,34 +74,8 @@ def read_videos(root: Root, seed: int, catalog: pa.Table) -> Videos:
     widths = {name: table.schema.field(name).type.list_size for name in table.column_names[1:]}
     values, present = (np.concatenate(each, axis=1) for each in zip(*blocks, strict=True))
     if not np.isfinite(values).all():
-        raise InputError(
-            f"{_embeddings(root, seed)}: it holds NaN or infinity; run `actionrec train rnn --replace rnn`"
-        )
+        raise InputError(f"{place_of(root, seed)}: it holds NaN or infinity; run `actionrec train rnn --replace rnn`")
     return Videos(ids, labels, splits, Vectors(values, present), widths)
-
-
-def _read_embeddings(root: Root, seed: int) -> pa.Table:
-    name, fingerprint = _embeddings(root, seed), models.seeded(record(root, "rnn")["fingerprint"], seed)
-    try:
-        data = root.output.read(layout.video_embeddings(root.further(seed)))
-    except FileNotFoundError:
-        raise InputError(f"{name}: there are no video embeddings here; run `actionrec train rnn`") from None
-    try:
-        found = pq.read_schema(io.BytesIO(data))
-        widths: dict[str, int] = {stream: found.field(stream).type.list_size for stream in root.config.streams}
-    except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{name}: not a table with an embedding for each of streams={list(root.config.streams)} ({reason}); "
-            "run `actionrec train rnn --replace rnn`"
-        ) from None
-    if schema.fingerprint_of(data) != fingerprint:
-        raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn --replace rnn`")
-    return schema.from_parquet(data, schema.video_embeddings(widths), name)
-
-
-def _embeddings(root: Root, seed: int) -> str:
-    return f"{root.output.url}/{layout.video_embeddings(root.further(seed))}"
 
 
 def _block(column: pa.FixedSizeListArray, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -1,17 +1,21 @@
 """Video embeddings: what the trained recurrent networks of one seed make of a video's streams."""
 
+import io
 from collections.abc import Mapping
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from actionrec import schema
 from actionrec.config import Rnn
 from actionrec.errors import InputError
 from actionrec.learning.rnn import SequenceClassifier
 from actionrec.storage import layout, models
 from actionrec.storage.recipes import fill
-from actionrec.storage.root import Root
+from actionrec.storage.root import Root, record
 
 
 class VideoEmbedder:
@@ -55,3 +59,29 @@ def build(model: models.Model, folder: str) -> SequenceClassifier:
         raise InputError(f"{folder}config.json: does not describe a recurrent network ({error}); train again") from None
     fill(network, model.tensors, folder)
     return network
+
+
+def read_embeddings(root: Root, seed: int) -> pa.Table:
+    """embeddings/video.parquet of a seed [rows, schema.video_embeddings]. InputError: missing, or another's."""
+    name, fingerprint = place_of(root, seed), models.seeded(record(root, "rnn")["fingerprint"], seed)
+    try:
+        data = root.output.read(layout.video_embeddings(root.further(seed)))
+    except FileNotFoundError:
+        raise InputError(f"{name}: there are no video embeddings here; run `actionrec train rnn`") from None
+    try:
+        found = pq.read_schema(io.BytesIO(data))
+        widths: dict[str, int] = {stream: found.field(stream).type.list_size for stream in root.config.streams}
+    except (pa.ArrowException, OSError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{name}: not a table with an embedding for each of streams={list(root.config.streams)} ({reason}); "
+            "run `actionrec train rnn --replace rnn`"
+        ) from None
+    if schema.fingerprint_of(data) != fingerprint:
+        raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn --replace rnn`")
+    return schema.from_parquet(data, schema.video_embeddings(widths), name)
+
+
+def place_of(root: Root, seed: int) -> str:
+    """Where a seed's video embeddings lie, for a sentence."""
+    return f"{root.output.url}/{layout.video_embeddings(root.further(seed))}"

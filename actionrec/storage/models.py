@@ -15,6 +15,7 @@ from actionrec.storage.store import Store
 
 WEIGHTS, CONFIG, LABELS, HISTORY = "model.safetensors", "config.json", "labels.json", "history.json"
 CHECKPOINT = "checkpoint.safetensors"  # of an unfinished training
+LEFT_OUT = "left_out-"  # begins the name of a note about one video, beside the checkpoint
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,30 @@ def save(
     store.put(folder + HISTORY, _json(list(history)))
     store.put(folder + CONFIG, _json(described))
     store.delete(folder + CHECKPOINT)
+    for key in _left_out_keys(store, folder):
+        store.delete(key)
 
 
 def finished(store: Store, folder: str, fingerprint: str) -> bool:
     """Whether the model is there and complete. InputError where it was made from something else."""
     return store.exists(folder + CONFIG) and bool(_config(store, folder, fingerprint))
+
+
+def leave_out(store: Store, folder: str, fingerprint: str, video_id: str, reason: str) -> None:
+    """Note that an unfinished training could not use a video. The note outlives its writer; the first one counts."""
+    name = hashlib.sha256(f"{fingerprint}/{video_id}".encode()).hexdigest()[:32]
+    note = {"fingerprint": fingerprint, "video_id": video_id, "reason": reason}
+    store.put_new(f"{folder}{LEFT_OUT}{name}.json", _json(note))
+
+
+def left_out(store: Store, folder: str, fingerprint: str) -> dict[str, str]:
+    """Video -> reason, of all that `leave_out` noted of this training."""
+    notes = [_read_json(store, key) for key in _left_out_keys(store, folder)]
+    return {note["video_id"]: note["reason"] for note in notes if note["fingerprint"] == fingerprint}
+
+
+def _left_out_keys(store: Store, folder: str) -> list[str]:
+    return sorted(key for key in store.sizes(folder) if key.startswith(folder + LEFT_OUT))
 
 
 def load(store: Store, folder: str, fingerprint: str, remedy: str) -> Model:

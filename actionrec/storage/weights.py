@@ -17,6 +17,7 @@ from torch import nn
 
 from actionrec.config import Config
 from actionrec.errors import InputError
+from actionrec.storage import layout, models
 from actionrec.storage.pretrained import State, state
 from actionrec.storage.recipes import PCA, Kind, Recipe, Tensors, fill, recipes
 from actionrec.storage.store import Store
@@ -45,10 +46,18 @@ class Availability:
 def prepare(config: Config, store: Store) -> dict[str, WeightsRef]:
     """Make sure that the root holds the weights of "frame", "flow" (not for `dis`) and "audio", and say where.
 
-    What is there already is not made again. Raises InputError: a network or checkpoint that does not exist, weights
-    that cannot be downloaded or are not what was published, or settings that contradict each other.
+    What is there already is not made again. With `finetune.blocks` above 0, "frame" is the network that `train spatial`
+    has tuned. Raises InputError: a network or checkpoint that does not exist, weights that cannot be downloaded or are
+    not what was published, settings that contradict each other, or a network that is not tuned yet.
     """
-    return {stream: _stored(recipe, store) for stream, recipe in recipes(config).items()}
+    wanted = recipes(config)
+    tuned = {"frame": _tuned(config, wanted.pop("frame"), store)} if config.finetune.blocks else {}
+    return tuned | {stream: _stored(recipe, store) for stream, recipe in wanted.items()}
+
+
+def prepare_untuned(config: Config, store: Store) -> WeightsRef:
+    """What fine-tuning starts from: the frame CNN as `prepare` gives it where `finetune.blocks` is 0."""
+    return _stored(recipes(config)["frame"], store)
 
 
 def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
@@ -78,6 +87,25 @@ def survey(config: Config) -> list[Availability]:
         for stream, recipe in recipes(config).items()
         for source in recipe.sources()
     ]
+
+
+TUNED_REMEDY = "restore it, or tune again with `actionrec run --replace spatial`"
+TUNED = layout.model(layout.FRAME_CNN) + models.WEIGHTS
+
+
+def _tuned(config: Config, start: Recipe, store: Store) -> WeightsRef:
+    key = layout.model(layout.FRAME_CNN) + models.CONFIG
+    if not store.exists(key):
+        raise InputError(
+            f"{store.url}: finetune.blocks={config.finetune.blocks} wants a fine-tuned frame CNN and there is none; "
+            "run `actionrec train spatial` first"
+        )
+    try:
+        sha256 = str(json.loads(store.read(key))["sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{store.url}/{key}: damaged ({error}); {TUNED_REMEDY}") from None
+    description = f"{start.description}; its last {config.finetune.blocks} blocks fine-tuned on this root's videos"
+    return WeightsRef(start.name, TUNED, sha256, start.kind, description)
 
 
 def _stored(recipe: Recipe, store: Store) -> WeightsRef:
@@ -117,9 +145,12 @@ def _verified_bytes(ref: WeightsRef, store: Store) -> bytes:
         try:
             data = store.read(ref.key)
         except FileNotFoundError:
-            raise InputError(f"{store.url}/{ref.key}: the weights are missing; run extract again") from None
+            remedy = TUNED_REMEDY if ref.key == TUNED else "run extract again"
+            raise InputError(f"{store.url}/{ref.key}: the weights are missing; {remedy}") from None
         if _sha256(data) == ref.sha256:
             return data
+    if ref.key == TUNED:  # hours of work, which another copy may restore: not ours to remove
+        raise InputError(f"{store.url}/{ref.key}: its sha256 is not the one recorded; {TUNED_REMEDY}")
     store.delete(ref.key)
     raise InputError(f"{store.url}/{ref.key}: its sha256 is not the one recorded; it was removed, so run again")
 

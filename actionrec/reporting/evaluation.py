@@ -1,0 +1,108 @@
+"""The tables of an evaluation as Markdown, each with what made it and how it is to be read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from actionrec.reporting.tables import escape, markdown, percent
+
+INTERVAL = (
+    "Intervals are 95 % bootstrap intervals over test groups; a deviation (sd) is that of the seeds, "
+    "and is empty where there is one."
+)
+
+
+def render(name: str, table: pa.Table, made_by: str) -> str:
+    """The Markdown of the table `name`; empty for a table that is for programs only."""
+    rows = table.to_pylist()
+    match name:
+        case "ablation":
+            return _page("Streams and ways to fuse them", made_by, _ABLATION_NOTE, _ablation(rows))
+        case "table2":
+            return _page("Table II: the whole", made_by, _TABLE2_NOTE, _table2(rows))
+        case "classes":
+            return _page("Test accuracy by class", made_by, "Of the first seed.", _classes(rows))
+        case _:
+            return ""
+
+
+def figure(row: Mapping[str, Any], name: str) -> str:
+    """A mean with its deviation over seeds and its interval over groups, as far as there are any."""
+    spread = f" ± {row[f'{name}_sd']:.1%} over {len(row['seeds'])} seeds" if row[f"{name}_sd"] is not None else ""
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    interval = f" (95 % interval {low:.1%} to {high:.1%})" if low is not None else ""
+    return f"{row[name]:.1%}{spread}{interval}"
+
+
+_ABLATION_NOTE = (
+    "softmax: of one stream, its recurrent network's own head; of several, a softmax layer on their embeddings. "
+    "svm: the linear SVM on them. average: the mean of the streams' softmax outputs. The row marked best is "
+    "the best on validation, the test split having no say. " + INTERVAL
+)
+_TABLE2_NOTE = (
+    "Published is the paper's own figure, for UCF101 with pretrained networks; it is comparable with ours only where "
+    "data and weights are the same. The six systems that the paper compares itself with are in the paper. " + INTERVAL
+)
+
+
+def _page(title: str, *parts: str) -> str:
+    made_by, *rest = parts
+    return "\n\n".join([f"# {title}", escape(made_by), *rest]) + "\n"
+
+
+def _ablation(rows: list[dict[str, Any]]) -> str:
+    columns = ["streams", "classifier", "validation top-1", "test top-1", "sd", "95 %", "test top-5", "best"]
+    return (
+        markdown(
+            columns,
+            [
+                [
+                    " + ".join(row["streams"]),
+                    row["method"],
+                    percent(row["val_top1"]),
+                    percent(row["top1"]),
+                    percent(row["top1_sd"]),
+                    _interval(row, "top1"),
+                    percent(row["top5"]),
+                    "best" if row["best_on_validation"] else None,
+                ]
+                for row in rows
+            ],
+        )
+        + f"\nThe largest class is {rows[0]['majority']:.1%} of the {rows[0]['n_test']} test videos.\n"
+    )
+
+
+def _table2(rows: list[dict[str, Any]]) -> str:
+    columns = ["system", "figure", "top-1", "sd", "95 %", "test videos", "data", "weights"]
+    return markdown(
+        columns,
+        [
+            [
+                row["system"],
+                row["source"],
+                percent(row["top1"]),
+                percent(row["top1_sd"]),
+                _interval(row, "top1"),
+                row["n_test"],
+                row["dataset"],
+                row["weights"],
+            ]
+            for row in rows
+        ],
+    )
+
+
+def _classes(rows: list[dict[str, Any]]) -> str:
+    columns = ["class", "test videos", "top-1", "most often mistaken for", "so often"]
+    ordered = sorted(rows, key=lambda row: (row["top1"] is None, row["top1"]))
+    return markdown(
+        columns,
+        [[row["label"], row["n_test"], percent(row["top1"]), row["mistaken_for"], row["mistaken"]] for row in ordered],
+    )
+
+
+def _interval(row: Mapping[str, Any], name: str) -> str | None:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return None if low is None else f"{100 * low:.1f} to {100 * high:.1f} %"

@@ -1,0 +1,46 @@
+"""What made a figure: the data, the weights, the seeds and the versions, in words for tables and as a hash."""
+
+import hashlib
+import json
+from collections import Counter
+
+from actionrec import __version__
+from actionrec.config import random_networks
+from actionrec.storage.root import Root, record
+
+
+def digest(value: object) -> str:
+    """A hash of something that JSON can hold."""
+    return hashlib.sha256(json.dumps(value, ensure_ascii=False).encode()).hexdigest()[:16]
+
+
+def dataset(root: Root) -> str:
+    """The source and its size, split by split."""
+    catalog = root.catalog()
+    splits = Counter(catalog["split"].to_pylist())
+    classes = len(set(catalog["label"].to_pylist()) - {None})
+    groups = len(set(catalog["group"].to_pylist()))
+    sizes = ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test"))
+    name = (root.config.data.source or "imported features").rstrip("/").rpartition("/")[2]
+    return f"{name}: {sizes} videos, {classes} classes, {groups} groups"
+
+
+def weights(root: Root) -> str:
+    """Whether the networks that made the features had learnt anything."""
+    random = random_networks(root.config)
+    return f"random ({', '.join(random)})" if random else "pretrained"
+
+
+def paragraph(root: Root) -> str:
+    """What stands above every table."""
+    random = random_networks(root.config)
+    warning = (
+        " The weights are random, as configured: the figures show that everything works, not how well."
+        if random
+        else ""
+    )
+    seeds = ", ".join(map(str, root.config.seeds))
+    return (
+        f"Data: {dataset(root)}. Weights: {weights(root)}.{warning} Seeds: {seeds}. "
+        f"Model: {record(root, 'fusion')['fingerprint']}, made with actionrec {__version__}."
+    )

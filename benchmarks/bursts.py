@@ -40,7 +40,7 @@ CSV = "clips.csv"
 @dataclass(frozen=True)
 class Spec:
     seed: int = 0
-    groups: int = 40  # a clip of each class in each
+    groups: int = 100  # a clip of each class in each
 
     def split(self, group: int) -> str:
         tested, validated = round(TEST_SHARE * self.groups), max(1, round(VAL_SHARE * self.groups))
@@ -53,7 +53,7 @@ class Clip(NamedTuple):
 
     @property
     def path(self) -> str:
-        return f"{self.label}/{self.label}_g{self.group:02d}.mp4"
+        return f"{self.label}/{self.label}_g{self.group:03d}.mp4"
 
 
 def plan(spec: Spec) -> list[Clip]:
@@ -107,7 +107,7 @@ def write(out: Path, spec: Spec, workers: int) -> None:
     with open(out / CSV, "w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("path", "label", "group", "split"))
-        rows.writerows((clip.path, clip.label, f"g{clip.group:02d}", spec.split(clip.group)) for clip in clips)
+        rows.writerows((clip.path, clip.label, f"g{clip.group:03d}", spec.split(clip.group)) for clip in clips)
 
 
 def _write_clip(out: Path, spec: Spec, clip: Clip) -> None:

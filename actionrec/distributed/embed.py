@@ -1,5 +1,6 @@
 """embeddings/video.parquet: one pass over parts with every seed's recurrent networks; the driver writes the files."""
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
@@ -15,6 +17,7 @@ from actionrec.config import Config
 from actionrec.distributed.part import Watcher
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
+from actionrec.errors import ActionrecError, InputError, VideoError
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
@@ -34,6 +37,7 @@ class EmbedJob:
     root_url: str
     holdout: str | None
     fingerprint: str  # of the rnn stage
+    seeds: Sequence[int]
 
     def root(self) -> Root:
         """The driver's root, opened where the worker runs."""
@@ -50,17 +54,15 @@ def embed_videos(
 ) -> None:
     """Write every seed's video embeddings: a row for each catalogued video, null where it lacks a stream.
 
-    Computes nothing where the files are there already and hold the catalog's videos. The networks must be there.
+    Computes nothing for a seed whose file is there already and holds the catalog's videos with the streams that they
+    have now. The networks must be there.
     """
     ids = root.catalog()["video_id"].to_pylist()
-    if all(_is_current(root, fingerprint, seed, ids) for seed in root.config.seeds):
+    members = _members(root, ids)
+    streams_of = {video_id: streams for videos in members.values() for video_id, streams in videos.items()}
+    seeds = [seed for seed in root.config.seeds if not _is_current(root, fingerprint, seed, ids, streams_of)]
+    if not seeds:
         return
-    known = set(ids)
-    members: dict[int, dict[str, list[str]]] = {}  # part -> video -> the streams it has
-    for stream in root.config.streams:
-        for part, video_ids in with_stream(root, stream).items():
-            for video_id in known.intersection(video_ids):
-                members.setdefault(part, {}).setdefault(video_id, []).append(stream)
     todo = {
         part: [{"video_id": video_id, "streams": streams} for video_id, streams in sorted(videos.items())]
         for part, videos in members.items()
@@ -71,14 +73,14 @@ def embed_videos(
         count = sum(map(len, todo.values()))
         returned = map_parts(
             EmbedWorker,
-            EmbedJob(root.config, root.store.url, root.holdout, fingerprint),
+            EmbedJob(root.config, root.store.url, root.holdout, fingerprint, seeds),
             todo,
             root.config,
             cluster,
             actor_bytes=ACTOR_BYTES,
             report=lambda done, failed: on_progress(done, count, failed),
         )
-    for seed in root.config.seeds:
+    for seed in seeds:
         table = _table(ids, pa.concat_tables(pa.ipc.open_stream(data).read_all() for data in returned.values()), seed)
         key = layout.video_embeddings(root.further(seed))
         root.output.put(key, schema.to_parquet(table, seeded(fingerprint, seed)))
@@ -90,7 +92,7 @@ class EmbedWorker:
     def __init__(self, job: EmbedJob, device: str) -> None:
         torch.set_num_threads(job.config.extract.threads)
         root = job.root()
-        self._seeds = root.config.seeds
+        self._seeds = job.seeds
         self._stores = {stream: store_of(root, stream) for stream in root.config.streams}
         self._embedders = [VideoEmbedder(root, job.fingerprint, seed, device) for seed in self._seeds]
 
@@ -104,9 +106,17 @@ class EmbedWorker:
                 sequences[video_id][stream] = sequence
         rows: list[tuple[int, str, Embeddings]] = []
         for video_id, streams in sequences.items():
-            rows += [(seed, video_id, embed(streams)) for seed, embed in zip(self._seeds, self._embedders, strict=True)]
+            rows += [(seed, video_id, embedded) for seed, embedded in self._embed(video_id, streams)]
             watcher.finished(part, video_id, False)
         return _to_stream(rows, self._embedders[0].widths)
+
+    def _embed(self, video_id: str, streams: Embeddings) -> list[tuple[int, Embeddings]]:
+        try:
+            return [(seed, embed(streams)) for seed, embed in zip(self._seeds, self._embedders, strict=True)]
+        except VideoError as error:
+            raise ActionrecError(f"{video_id!r}: {error.detail}; train it again with --replace rnn") from None
+        except InputError as error:
+            raise InputError(f"{video_id!r}: {error}") from None
 
 
 def _to_stream(rows: Sequence[tuple[int, str, Embeddings]], widths: Mapping[str, int]) -> bytes:
@@ -132,13 +142,32 @@ def _table(ids: Sequence[str], rows: pa.Table, seed: int) -> pa.Table:
     return taken.add_column(0, pa.field("video_id", pa.string(), nullable=False), pa.array(ids, pa.string()))
 
 
-def _is_current(root: Root, fingerprint: str, seed: int, ids: Sequence[str]) -> bool:
-    key = layout.video_embeddings(root.further(seed))
+def _members(root: Root, ids: Sequence[str]) -> dict[int, dict[str, list[str]]]:
+    """Part -> catalogued video -> the streams that it has."""
+    members: dict[int, dict[str, list[str]]] = {}
+    known = set(ids)
+    for stream in root.config.streams:
+        for part, video_ids in with_stream(root, stream).items():
+            for video_id in known.intersection(video_ids):
+                members.setdefault(part, {}).setdefault(video_id, []).append(stream)
+    return members
+
+
+def _is_current(
+    root: Root, fingerprint: str, seed: int, ids: Sequence[str], streams_of: Mapping[str, Sequence[str]]
+) -> bool:
+    """Whether a seed's file has its row for each video, with an embedding of each stream that the video has now."""
     try:
-        data = root.output.read(key)
+        data = root.output.read(layout.video_embeddings(root.further(seed)))
     except FileNotFoundError:
         return False
-    if schema.fingerprint_of(data) != seeded(fingerprint, seed):
-        return False
-    table = schema.from_parquet(data, pa.schema([schema.CATALOG.field("video_id")]), f"{root.output.url}/{key}")
-    return bool(table["video_id"].to_pylist() == list(ids))
+    try:
+        if schema.fingerprint_of(data) != seeded(fingerprint, seed):
+            return False
+        table = pq.read_table(io.BytesIO(data))
+        return bool(table["video_id"].to_pylist() == list(ids)) and all(
+            table[stream].is_valid().to_pylist() == [stream in streams_of.get(video_id, ()) for video_id in ids]
+            for stream in root.config.streams
+        )
+    except (pa.ArrowException, OSError, KeyError):
+        return False  # a damaged file is made anew

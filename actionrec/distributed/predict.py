@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from actionrec.config import Config
 from actionrec.distributed.motion import load_motion, motion_row
 from actionrec.distributed.streams import Computed, Streams
-from actionrec.errors import DamagedError, InputError, Reason, VideoError
+from actionrec.errors import ActionrecError, DamagedError, InputError, Reason, VideoError
 from actionrec.learning.metrics import best
 from actionrec.media.isolate import Decoder
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.stages.fuse import load_fused
-from actionrec.storage.root import Root, absolute, record
+from actionrec.storage.root import STAGES, Root, absolute, record
 from actionrec.storage.store import open_store
 from actionrec.storage.weights import prepare
 
@@ -54,10 +56,11 @@ class Prediction:
 class Predictor:
     """All of a root's networks, for videos one at a time. Use as a context manager: it holds a decoder process."""
 
-    def __init__(self, root: Root, device: str = "cpu") -> None:
+    def __init__(self, root: Root) -> None:
         """InputError where a network is missing, or is not the one that the later ones were trained on."""
         config, seed = root.config, root.config.seeds[0]
-        self._root, self._config = root, config
+        self._config, device = config, _device(config)
+        _check_ancestry(root)
         self._fused = load_fused(root, seed)
         self._embed = VideoEmbedder(root, record(root, "rnn")["fingerprint"], seed, device)
         self._motion = None
@@ -91,14 +94,17 @@ class Predictor:
         return Prediction(video, top, times_s, tuple(sequences), time.perf_counter() - started)
 
     def _read(self, video: str) -> bytes:
-        folder, _, name = absolute(video).rpartition("/")
         limit = self._config.limits.file_gib
+        path = absolute(video) if "://" in video else os.path.realpath(absolute(video))  # a link may lead anywhere
+        folder, _, name = path.rpartition("/")
         try:
-            size = os.path.getsize(absolute(video)) if "://" not in video else 0
+            size = 0 if "://" in video else os.path.getsize(path)
             data = b"" if size > limit * 2**30 else open_store(folder or "/", self._config.storage).read(name)
-        except (OSError, DamagedError) as error:
-            reason = Reason.INTEGRITY if isinstance(error, DamagedError) else Reason.MISSING
-            raise VideoError(reason, f"it cannot be read ({error})") from None
+        except DamagedError as error:
+            raise VideoError(Reason.INTEGRITY, str(error)) from None
+        except (OSError, ActionrecError) as error:
+            detail = getattr(error, "strerror", None) or " ".join(str(error).split())
+            raise VideoError(Reason.MISSING, f"it cannot be read: {detail}") from None
         if max(size, len(data)) > limit * 2**30:
             raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit:g}")
         return data
@@ -108,21 +114,39 @@ class Predictor:
 
         A stream that fails is one that the video lacks, as in training and evaluation; without any, the video fails.
         """
-        spatial, flow, audio = (computed[stream].row for stream in ("spatial", "flow", "audio"))
-        rows: dict[str, dict[str, Any] | None] = {"spatial": spatial, "audio": audio}
-        if self._motion is not None and spatial is not None and flow is not None:
-            rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
-        sequences: dict[str, NDArray[np.float32]] = {
-            stream: row["embedding"] for stream in self._config.streams if (row := rows.get(stream))
-        }
+        rows = {stream: each.row for stream, each in computed.items()}
         errors = [each.error for each in computed.values() if each.error is not None]
-        if not sequences and errors:
+        spatial, flow = rows["spatial"], rows["flow"]
+        if self._motion is not None and spatial is not None and flow is not None:
+            try:
+                rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
+            except VideoError as error:
+                errors.append(error)
+        given = {stream: row for stream in self._config.streams if (row := rows.get(stream)) is not None}
+        if errors and not given:
             raise errors[0]
-        return sequences, tuple(float(moment) for moment in spatial["time_s"]) if spatial else ()
+        times_s = tuple(float(moment) for moment in spatial["time_s"]) if spatial is not None else ()
+        return {stream: row["embedding"] for stream, row in given.items()}, times_s
 
 
-def predict(root: Root, videos: Sequence[str], device: str = "cpu") -> Iterator[Prediction]:
+def predict(root: Root, videos: Sequence[str]) -> Iterator[Prediction]:
     """A prediction for each video, in order."""
-    with Predictor(root, device) as predictor:
+    with Predictor(root) as predictor:
         for video in videos:
             yield predictor(video)
+
+
+def _device(config: Config) -> str:
+    """The kind of device that extraction takes by the same setting: values agree to the bit on the same kind only."""
+    found = torch.cuda.is_available()
+    if config.extract.device == "cuda" and not found:
+        raise InputError("extract.device=cuda, and there is no GPU here; add --set extract.device=cpu")
+    return "cuda" if found and config.extract.device != "cpu" else "cpu"
+
+
+def _check_ancestry(root: Root) -> None:
+    """InputError where a stage was made from another one than lies here: files of several roots have been mixed."""
+    for stage in ("fusion", "rnn", *(["motion"] if "motion" in root.config.streams else [])):
+        for name, made_from in record(root, stage)["inputs"].items():
+            if name in STAGES and made_from != record(root, name)["fingerprint"]:
+                raise InputError(f"{root.output.url}: {stage} was made from another {name}; use --replace {stage}")

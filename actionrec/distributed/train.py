@@ -200,6 +200,7 @@ def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> N
             workers=workers,
             device=str(device),
             resume=resume,
+            resume_name=f"{store.url}/{subject.folder}{models.CHECKPOINT}",
             on_epoch=_Keeper(store, subject, workers, job.config.train.checkpoint_s, report),
         )
     if workers.rank == 0:

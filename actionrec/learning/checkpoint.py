@@ -68,19 +68,21 @@ def save(state: State, network: nn.Module, optimizer: torch.optim.Optimizer, kin
     return safetensors.torch.save(independent, {"training": text, "sha256": _digest(text, independent)})
 
 
-def restore(data: bytes, network: nn.Module, optimizer: torch.optim.Optimizer, kind: str, seed: int) -> State:
-    """Fill network and optimiser from `save`'s bytes. InputError, and nothing filled, for any other bytes."""
-    tensors, notes = _read(data)
-    state = State(**{name: notes[name] for name in COUNTERS}, history=[Epoch(**row) for row in notes["history"]])
+def restore(
+    data: bytes, name: str, network: nn.Module, optimizer: torch.optim.Optimizer, kind: str, seed: int
+) -> State:
+    """Fill network and optimiser from `save`'s bytes. InputError naming `name`, and nothing filled, for any other."""
+    tensors, notes = _read(data, name)
+    state = State(**{each: notes[each] for each in COUNTERS}, history=[Epoch(**row) for row in notes["history"]])
     made_by = notes["optimizer"]
     if (state.seed, made_by) != (seed, kind):
-        raise InputError(f"the checkpoint is of seed {state.seed} and {made_by}, not {seed} and {kind}; {REMEDY}")
-    _fill(tensors, network, optimizer, notes["lr"])
+        raise InputError(f"{name} is of seed {state.seed} and {made_by}, not {seed} and {kind}; {REMEDY}")
+    _fill(tensors, name, network, optimizer, notes["lr"])
     state.best = _below(tensors, "best/")
     return state
 
 
-def _read(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def _read(data: bytes, name: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """The tensors and the notes, as they were written: the sha256 vouches for both."""
     try:
         tensors = safetensors.torch.load(data)
@@ -89,9 +91,9 @@ def _read(data: bytes) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         text, sha256 = metadata["training"], metadata["sha256"]
     except (SafetensorError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"the checkpoint is damaged, or is none ({reason}); {REMEDY}") from None
+        raise InputError(f"{name} is damaged, or is no checkpoint ({reason}); {REMEDY}") from None
     if sha256 != _digest(text, tensors):
-        raise InputError(f"the checkpoint is damaged (its sha256 is not the one recorded); {REMEDY}")
+        raise InputError(f"{name} is damaged (its sha256 is not the one recorded); {REMEDY}")
     notes: dict[str, Any] = json.loads(text)
     return tensors, notes
 
@@ -104,21 +106,23 @@ def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _fill(tensors: dict[str, torch.Tensor], network: nn.Module, optimizer: torch.optim.Optimizer, lr: float) -> None:
+def _fill(
+    tensors: dict[str, torch.Tensor], name: str, network: nn.Module, optimizer: torch.optim.Optimizer, lr: float
+) -> None:
     own, best, wanted = _below(tensors, "network/"), _below(tensors, "best/"), network.state_dict()
     for found in (own, best):
         if {n: t.shape for n, t in found.items()} != {n: t.shape for n, t in wanted.items()}:
-            raise InputError(f"the checkpoint is of another network; {REMEDY}")
+            raise InputError(f"{name} is of another network; {REMEDY}")
     state = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Any]] = {}
     state["state"] = moments
-    for name, tensor in _below(tensors, "optimizer/").items():
-        number, _, key = name.partition("/")
+    for path, tensor in _below(tensors, "optimizer/").items():
+        number, _, key = path.partition("/")
         if not number.isdigit() or int(number) >= len(parameters):
-            raise InputError(f"the checkpoint is of another optimiser; {REMEDY}")
+            raise InputError(f"{name} is of another optimiser; {REMEDY}")
         if tensor.ndim and tensor.shape != parameters[int(number)].shape:
-            raise InputError(f"the checkpoint is of another network; {REMEDY}")
+            raise InputError(f"{name} is of another network; {REMEDY}")
         moments.setdefault(int(number), {})[key] = tensor
     network.load_state_dict(own)
     optimizer.load_state_dict(state)

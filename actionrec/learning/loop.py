@@ -83,6 +83,7 @@ def fit(
     workers: Workers | None = None,
     device: str = "cpu",
     resume: bytes | None = None,
+    resume_name: str = "the checkpoint",
     on_epoch: Callable[[Epoch, Callable[[], bytes]], None] = lambda epoch, make_checkpoint: None,
 ) -> Fitted:
     """Train `network` until the validation loss has not fallen for `stop_epochs`, or to `max_epochs`.
@@ -90,21 +91,23 @@ def fit(
     The learning rate falls by 10 after `plateau_epochs` epochs without a better validation loss, not below `lr_floor`.
     `replica` is DistributedDataParallel's wrapper of the network where there are several workers. `on_epoch` is given
     each epoch and a function that makes the bytes of a checkpoint, to be called before it returns; `resume` takes such
-    bytes and goes on after that epoch: on a CPU, with as many workers, to the same weights. `network` is on `device`
-    already, and is left with its last weights, not its best. Randomness is drawn from (seed, epoch, rank), so torch's
-    global generator is reseeded at each epoch; see docs/decisions/0012-checkpoints-and-randomness.md.
+    bytes and goes on after that epoch: on a CPU, with as many workers, to the same weights. `resume_name` tells a
+    person, in an error, where they lie. `network` is on `device` already, and is left with its last weights, not its
+    best. Randomness is drawn from (seed, epoch, rank), so torch's global generator is reseeded at each epoch; see
+    docs/decisions/0012-checkpoints-and-randomness.md.
 
     Raises InputError for bytes that are no checkpoint of this training, ActionrecError where a loss is not finite.
     """
     workers = workers or Workers()
     optimizer = _optimizer(network, training)
-    state = (
-        checkpoint.restore(resume, network, optimizer, training.optimizer, seed) if resume is not None else State(seed)
-    )
+    state = State(seed)
+    if resume is not None:
+        state = checkpoint.restore(resume, resume_name, network, optimizer, training.optimizer, seed)
     while not _ended(state, training):
         epoch = len(state.history)
         torch.manual_seed(_seed_of(seed, epoch, workers.rank))
         done = _run_epoch(network, replica or network, data, optimizer, objective, workers, device, epoch)
+        _refuse_divergence(done, training)
         _learn_from(done, state, network, optimizer, training)
         on_epoch(done, lambda: checkpoint.save(state, network, optimizer, training.optimizer))
     return Fitted(state.best, state.history, state.best_epoch)
@@ -157,11 +160,6 @@ def _run_epoch(
             val_sums += weighted.double().sum(1)
     total = workers.total(torch.cat([sums, val_sums])).tolist()
     train_loss, val_loss = _mean(total[0], total[1]), _mean(total[2], total[4])
-    for name, loss in (("training", train_loss), ("validation", val_loss)):
-        if not math.isfinite(loss):
-            raise ActionrecError(
-                f"the {name} loss became {loss} in epoch {epoch}; train with a lower learning rate (lr)"
-            )
     lr = float(optimizer.param_groups[0]["lr"])
     seconds = time.perf_counter() - started
     return Epoch(epoch, train_loss, val_loss, _mean(total[3], total[4]), lr, round(total[1]), seconds, clock.seconds)
@@ -184,6 +182,14 @@ def _step(
 
 def _mean(total: float, weight: float) -> float:
     return total / weight if weight else 0.0
+
+
+def _refuse_divergence(done: Epoch, training: Training) -> None:
+    """ActionrecError where a loss is not finite; the losses are totals, so all workers stop alike."""
+    section = type(training).__name__.lower()  # a section of the configuration is called like its class
+    for name, loss in (("training", done.train_loss), ("validation", done.val_loss)):
+        if not math.isfinite(loss):
+            raise ActionrecError(f"the {name} loss became {loss} in epoch {done.epoch}; lower {section}.lr")
 
 
 def _learn_from(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from actionrec import schema
 from actionrec.config import Rnn
-from actionrec.errors import InputError
+from actionrec.errors import InputError, Reason, VideoError
 from actionrec.learning.rnn import SequenceClassifier
 from actionrec.storage import layout, models
 from actionrec.storage.recipes import fill
@@ -34,7 +34,10 @@ class VideoEmbedder:
             self.widths[stream] = network.embedding_width
 
     def __call__(self, sequences: Mapping[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-        """Embeddings float32 [D] of the streams that a video has, from its sequences float32 [L, E]."""
+        """Embeddings float32 [D] of the streams that a video has, from its sequences float32 [L, E].
+
+        InputError: a sequence of another width. VideoError: a network gave NaN or infinity.
+        """
         return {stream: self._embed(stream, sequence) for stream, sequence in sequences.items() if len(sequence)}
 
     def _embed(self, stream: str, sequence: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -47,6 +50,8 @@ class VideoEmbedder:
         with torch.inference_mode():
             x_1LE = torch.from_numpy(np.ascontiguousarray(sequence))[None].to(self._device)
             embedding: NDArray[np.float32] = network.embed(x_1LE, torch.tensor([len(sequence)]))[0].cpu().numpy()
+        if not np.isfinite(embedding).all():
+            raise VideoError(Reason.NON_FINITE, f"the {stream} stream's recurrent network gave NaN or infinity")
         return embedding
 
 
@@ -55,7 +60,7 @@ def build(model: models.Model, folder: str) -> SequenceClassifier:
     try:
         knobs = Rnn(**model.config["rnn"])
         network = SequenceClassifier(knobs, model.config["width"], model.config["classes"])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}config.json: does not describe a recurrent network ({error}); train again") from None
     fill(network, model.tensors, folder)
     return network
@@ -75,10 +80,10 @@ def read_embeddings(root: Root, seed: int) -> pa.Table:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{name}: not a table with an embedding for each of streams={list(root.config.streams)} ({reason}); "
-            "run `actionrec train rnn --replace rnn`"
+            "run `actionrec train rnn`, which makes it again"
         ) from None
     if schema.fingerprint_of(data) != fingerprint:
-        raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn --replace rnn`")
+        raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn`, which makes it again")
     return schema.from_parquet(data, schema.video_embeddings(widths), name)
 
 

@@ -1,7 +1,7 @@
 """Fine-tuning the frame CNN end to end, on real files and a real Ray: what it makes is what extraction then uses."""
 
-import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,12 +10,13 @@ import pytest
 import safetensors.numpy
 
 from actionrec.distributed.spatial import train_spatial
-from actionrec.errors import InputError
+from actionrec.errors import ActionrecError, InputError
 from actionrec.features.frame_cnn import build_frame_cnn
-from actionrec.storage.models import Model
+from actionrec.storage.local_store import LocalStore
+from actionrec.storage.models import Model, leave_out
 from actionrec.storage.root import open_root, record
-from actionrec.storage.weights import prepare
-from tests.tiny_roots import actionrec, clip_name, features, new_root, outcomes, snapshot, write_clips
+from actionrec.storage.weights import WeightsRef, load, prepare
+from tests.tiny_roots import actionrec, clip_name, features, link_weights, new_root, outcomes, snapshot, write_clips
 
 SPLITS = {"train": range(0, 8), "val": range(8, 11), "test": range(11, 13)}
 BROKEN = "b/broken.mp4"
@@ -44,7 +45,7 @@ def catalogued(folder: Path, source: Path, *more: str) -> Path:
 
 
 def write_source(source: Path) -> Path:
-    """Two classes (clips with dimmed red, and others), every clip a group of its own, and one training video that is no video."""
+    """Two classes (dimmed red, and not), every clip a group of its own, and a training video that is none."""
     names = write_clips(source, range(13))
     rows = [
         f"{names[n]},{'rest' if n % 3 else 'dim'},g{n},{split}" for split, numbers in SPLITS.items() for n in numbers
@@ -133,30 +134,21 @@ def test_extraction_uses_the_tuned_network_and_says_so(tuned: Tuned, extracted: 
     assert ref.kind == "random" and "last 2 blocks fine-tuned" in ref.description
 
 
-def test_the_same_seed_and_workers_give_the_same_network_after_a_kill_too(
-    tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_the_same_seed_and_workers_give_the_same_network_and_a_killed_runs_notes_are_kept(
+    tuned: Tuned, tmp_path: Path
 ) -> None:
-    again = tmp_path / "again"
-    again.mkdir()
-    root = catalogued(again, tuned.source)
-    (tmp_path / "kept").mkdir()
-    interrupted(root, tmp_path / "kept", monkeypatch)
-    assert (root / "models/frame_cnn/checkpoint.safetensors").exists()
+    root = catalogued(tmp_path, tuned.source)
+    store, folder = open_root(str(root)).store, "models/frame_cnn/"
+    leave_out(store, folder, tuned.model.config["fingerprint"], clip_name(3), "timeout: noted by a run that was killed")
+    leave_out(store, folder, "another", clip_name(4), "timeout: noted by a run with other settings")
     model = tune(root)
-    assert model.config["left_out"] == tuned.model.config["left_out"]
+    notes = {clip_name(3): "timeout: noted by a run that was killed"}
+    assert model.config["left_out"] == tuned.model.config["left_out"] | notes
     paths = [each / "models/frame_cnn/model.safetensors" for each in (root, tuned.root)]
     assert paths[0].read_bytes() == paths[1].read_bytes()
-
-
-def interrupted(root: Path, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tune until the first epoch's checkpoint is there, and end the driver's wait as Ctrl-C would."""
-
-    def stop(progress: Any) -> None:
-        if (root / "models/frame_cnn/checkpoint.safetensors").exists():
-            raise KeyboardInterrupt
-
-    with contextlib.suppress(KeyboardInterrupt):
-        train_spatial(open_root(str(root), [{"finetune": SETTINGS}, WORKERS]), on_epoch=stop)
+    assert sorted(path.name for path in paths[0].parent.iterdir()) == sorted(
+        path.name for path in paths[1].parent.iterdir()
+    )
 
 
 def test_changed_settings_are_refused_by_name(tuned: Tuned, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,15 +190,34 @@ def test_a_split_without_a_usable_video_ends_the_tuning_in_one_sentence(tuned: T
     assert not (root / "models/frame_cnn/model.safetensors").exists()
 
 
-def test_a_damaged_tuned_network_is_refused_and_not_removed(
-    tuned: Tuned, extracted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = extracted / "models/frame_cnn/model.safetensors"
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    try:
-        with pytest.raises(InputError, match=r"model\.safetensors.*sha256.*--replace spatial"):
-            tune(extracted)
-        assert path.exists()
-    finally:
-        path.write_bytes(data)
+def test_a_damaged_tuned_network_is_refused_and_not_removed(tuned: Tuned, tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    for path in (tuned.root / "models/frame_cnn").iterdir():
+        store.put(f"models/frame_cnn/{path.name}", path.read_bytes())
+    ref = prepare_frame(tuned, store)
+    load(build_frame_cnn("test_resnet"), ref, store)
+    data = store.read(ref.key)
+    store.put(ref.key, data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(InputError, match=r"model\.safetensors: its sha256 .*--replace spatial"):
+        load(build_frame_cnn("test_resnet"), ref, store)
+    assert store.exists(ref.key)
+
+
+def prepare_frame(tuned: Tuned, store: LocalStore) -> WeightsRef:
+    link_weights(Path(store.url))
+    return prepare(open_root(str(tuned.root)).config, store)["frame"]
+
+
+def test_tuning_is_taken_back_by_replacing_it(tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "root"
+    shutil.copytree(tuned.root, copy)
+    monkeypatch.setattr("actionrec.distributed.extract.session", no_session)
+    assert actionrec("run", "--root", copy, "--replace", "spatial", "--set", "finetune.blocks=0") == 1
+    root = open_root(str(copy))
+    assert root.config.finetune.blocks == 0 and not root.begun("spatial")
+    assert not any((copy / "models/frame_cnn").iterdir())
+    assert record(root, "extract")["inputs"]["frame"] == tuned.model.config["start_sha256"]
+
+
+def no_session(verbose: bool) -> None:
+    raise ActionrecError("the test has no use for Ray")

@@ -1,5 +1,6 @@
 """Batches: which videos make which, whatever the number of workers; Ray Data adds nothing and loses nothing."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionrec.distributed.feed import Arrays, DirectData, Feed
+from actionrec.errors import Reason, VideoError
 from actionrec.storage.samples import Sample
 
 
@@ -19,10 +21,12 @@ class Numbers:
     """An item is its video's number and the epoch."""
 
     drop_ragged: bool = False
+    unusable: frozenset[str] = frozenset()
 
     def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[Any]:
         assert len({sample.part for sample in samples}) == 1
-        return [(int(sample.video_id), epoch) for sample in samples]
+        broken = VideoError(Reason.CORRUPT, "damaged")
+        return [broken if s.video_id in self.unusable else (int(s.video_id), epoch) for s in samples]
 
     def collate(self, items: Sequence[Any]) -> Arrays:
         return {"item": np.array(items or [(-1, -1)], np.int64)}
@@ -66,6 +70,24 @@ def test_a_global_batch_is_the_same_for_any_number_of_workers(train: int, worker
     for step, whole in enumerate(alone):
         together = Counter(number for share in shares for number in share[step])
         assert together == Counter(whole)
+
+
+@given(unusable=st.frozensets(st.integers(0, 29)), workers=st.integers(1, 4))
+@settings(deadline=None, max_examples=60)
+def test_a_video_that_cannot_be_used_has_no_weight_is_named_and_moves_no_other(
+    unusable: frozenset[int], workers: int
+) -> None:
+    names = frozenset(map(str, unusable))
+    for rank in range(workers):
+        whole = feed(30, rank=rank, workers=workers)
+        rest = dataclasses.replace(whole, loader=Numbers(unusable=names))
+        expected = [[number for number in batch if number not in unusable] for batch in batches(whole, 1)]
+        assert batches(rest, 1) == expected
+        told: dict[str, str] = {}
+        for window in range(rest.windows("train")):
+            list(rest.make("train", 1, window, told.__setitem__))
+        mine = {str(number) for batch in batches(whole, 1) for number in batch}
+        assert told == dict.fromkeys(names & mine, "corrupt: damaged")
 
 
 def test_the_same_epoch_gives_the_same_batches_and_another_one_others() -> None:

@@ -176,10 +176,10 @@ def refusal(data: bytes, *, network: nn.Module | None = None, optimizer: Any = "
     network = network or build(seed=5)
     before = copy.deepcopy(network.state_dict())
     with pytest.raises(InputError) as caught:
-        fit(network, Sequences(2), training(optimizer), seed=seed, resume=data)
+        fit(network, Sequences(2), training(optimizer), seed=seed, resume=data, resume_name="models/x")
     assert_identical(network.state_dict(), before)
     sentence = str(caught.value)
-    assert sentence.endswith(checkpoint.REMEDY) and "\n" not in sentence
+    assert sentence.startswith("models/x is ") and sentence.endswith(checkpoint.REMEDY) and "\n" not in sentence
     return sentence
 
 
@@ -212,13 +212,13 @@ def test_pickles_are_not_opened() -> None:
     buffer = io.BytesIO()
     torch.save(build().state_dict(), buffer)
     for data in (pickle.dumps(Trap()), buffer.getvalue()):
-        assert "damaged, or is none" in refusal(data)
+        assert "damaged, or is no checkpoint" in refusal(data)
 
 
 def test_tensors_that_are_no_checkpoint_are_refused() -> None:
     tensors = dict(build().state_dict())
-    assert "is none" in refusal(safetensors.torch.save(tensors))
-    assert "is none" in refusal(safetensors.torch.save(tensors, {"training": "[" * 100_000}))
+    assert "is no checkpoint" in refusal(safetensors.torch.save(tensors))
+    assert "is no checkpoint" in refusal(safetensors.torch.save(tensors, {"training": "[" * 100_000}))
 
 
 @pytest.mark.parametrize("network", [lambda: build(width=7), lambda: build("normed")], ids=["shapes", "names"])

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from actionrec.config import Training
+from actionrec.config import Config, Training
 from actionrec.errors import ActionrecError, InputError
 from actionrec.learning import loop
 from actionrec.learning.loop import Batch, Fitted, Workers, fit
@@ -202,6 +202,7 @@ def test_only_padding_divides_by_no_zero() -> None:
     fitted = fit(network, Batches([padding], [padding]), Training(max_epochs=2), seed=0)
     assert (fitted.history[0].train_loss, fitted.history[0].val_loss, fitted.history[0].samples) == (0.0, 0.0, 0)
     assert_same(network.state_dict(), before)
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
 def test_losses_and_top1_are_weighted_means_over_all_batches() -> None:
@@ -326,9 +327,16 @@ def test_loss_that_is_not_finite_stops_with_one_sentence(bad: float) -> None:
         run([2.0, bad], Training(max_epochs=9), on_epoch=lambda epoch, save: told.append(epoch.epoch))
     sentence = str(caught.value)
     assert not isinstance(caught.value, InputError)
-    assert "validation loss" in sentence and "epoch 1" in sentence and "(lr)" in sentence
+    assert "validation loss" in sentence and "epoch 1" in sentence
     assert "\n" not in sentence and not sentence.endswith(".")
     assert told == [0]  # an epoch that went wrong gets no checkpoint
+
+
+@pytest.mark.parametrize("section", ["motion", "rnn", "finetune", "anomaly"])
+def test_remedy_is_a_key_of_the_configuration(section: str) -> None:
+    with pytest.raises(ActionrecError) as caught:
+        run([float("nan")], getattr(Config(), section))
+    assert str(caught.value).endswith(f"; lower {section}.lr")
 
 
 def test_diverging_training_names_the_training_loss() -> None:

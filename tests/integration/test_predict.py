@@ -1,0 +1,282 @@
+"""`actionrec predict`: to the bit what `evaluate` said of a catalogued video, and a reason for what is no video."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import ray
+import torch
+
+from actionrec import schema
+from actionrec.distributed.networks import train_rnn
+from actionrec.distributed.predict import predict
+from actionrec.learning.fusion import FusedModel
+from actionrec.learning.linear import Linear, Normalizer
+from actionrec.media.isolate import Decoder
+from actionrec.storage import layout
+from actionrec.storage.root import Root, open_root
+from tests import media_files
+from tests.integration.conftest import Run
+from tests.tiny_models import put_motion_cnn, put_rnns
+from tests.tiny_roots import actionrec, clip, features, link_weights, snapshot
+
+SETTINGS = {"rnn": {"units": 8}, "extract": {"actors": 1}}
+SPLITS = {"a/000.avi": "train", "b/001.mp4": "train", "b/003.mp4": "train", "a/006.avi": "val", "b/005.mp4": "val"}
+SILENT = {"a/002.avi", "b/005.mp4"}  # the former is in the test split
+Said = dict[str, dict[str, Any]]  # video -> its line of --json
+
+
+@pytest.fixture(scope="module")
+def root(plain_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Root:
+    """The plain run with untrained networks, everything after them made by the command line."""
+    folder = tmp_path_factory.mktemp("predict") / "root"
+    shutil.copytree(plain_run.root, folder, ignore=shutil.ignore_patterns("weights"))
+    link_weights(folder)
+    found = open_root(str(folder), [SETTINGS])
+    catalog = found.catalog()
+    split = pa.array([SPLITS.get(video_id, "test") for video_id in catalog["video_id"].to_pylist()])
+    put_catalog(found, catalog.set_column(catalog.schema.get_field_index("split"), "split", split))
+    put_motion_cnn(found)
+    put_rnns(found, widths(folder))
+    for verb in (("train", "motion"), ("train", "rnn"), ("train", "fusion"), ("evaluate",)):
+        assert actionrec(*verb, "--root", folder) == 0
+    return open_root(str(folder))
+
+
+def widths(folder: Path) -> dict[str, int]:
+    return {"spatial": len(features(folder, "spatial")["embedding"][0][0]), "motion": 2048, "audio": 128}
+
+
+def put_catalog(root: Root, table: pa.Table) -> None:
+    root.store.put(layout.CATALOG, schema.to_parquet(table.cast(schema.CATALOG), "x"))
+
+
+@pytest.fixture
+def ask(root: Root, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, Said]]:
+    def ask(videos: list[Any], *more: object) -> tuple[int, Said]:
+        capsys.readouterr()
+        code = actionrec("predict", *videos, "--root", root.store.url, "--json", *more)
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert [line["video"] for line in lines] == [str(video) for video in videos]
+        return code, {line["video"]: line for line in lines}
+
+    return ask
+
+
+Ask = Callable[..., tuple[int, Said]]
+
+
+def test_a_catalogued_video_gets_the_scores_of_the_evaluation_to_the_bit(
+    root: Root, plain_run: Run, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object, **named: object) -> None:
+        raise AssertionError("Ray was used")
+
+    for name in ("init", "get", "put"):
+        monkeypatch.setattr(ray, name, refuse)
+    code, said = ask([plain_run.source / video_id for video_id in plain_run.ids])
+    assert code == 0
+    stored = pd.read_parquet(Path(root.store.url, "tables/predictions.parquet")).set_index("video_id")
+    moments = features(Path(root.store.url), "spatial").set_index("video_id")["time_s"]
+    assert set(stored.index) == set(plain_run.ids) and set(stored["split"]) == {"train", "val", "test"}
+    for video_id in plain_run.ids:
+        mine = said[str(plain_run.source / video_id)]
+        assert mine.keys() == {"video", "ok", "top", "times_s", "streams", "error"}
+        assert mine["ok"] is True and mine["error"] is None
+        assert [each["class"] for each in mine["top"]] == list(stored["classes"][video_id])
+        assert [each["score"] for each in mine["top"]] == list(stored["scores"][video_id])  # to the bit
+        assert mine["times_s"] == [float(moment) for moment in moments[video_id]]
+        assert mine["streams"] == ["spatial", "motion", *([] if video_id in SILENT else ["audio"])]
+    assert len({json.dumps(each["top"]) for each in said.values()}) == len(plain_run.ids)  # it is not a constant
+
+
+def test_a_bad_file_says_why_and_the_others_go_on(plain_run: Run, ask: Ask, tmp_path: Path) -> None:
+    good = [plain_run.source / plain_run.ids[place] for place in (0, 1)]
+    bad = {
+        tmp_path / "zero bytes.mp4": (media_files.zero_bytes(), "empty"),
+        tmp_path / "[red]text.avi": (media_files.text(), "not_video"),
+        tmp_path / "truncated.avi": (media_files.truncated_avi(), "truncated"),
+        tmp_path / "flipped.avi": (media_files.flipped_avi(), "corrupt"),
+        tmp_path / "no pictures.mp4": (media_files.no_frames(), "no_frames"),
+        tmp_path / "not there.mp4": (None, "missing"),
+        tmp_path: (None, "missing"),  # a folder
+        "ftp://nobody/clip.mp4": (None, "missing"),
+    }
+    for path, (data, _) in bad.items():
+        if data is not None:
+            Path(path).write_bytes(data)
+    code, said = ask([good[0], *bad, good[1]])
+    assert code == 1
+    for path, (_, reason) in bad.items():
+        mine = said[str(path)]
+        assert mine["error"]["reason"] == reason and mine["error"]["detail"], path
+        assert (mine["ok"], mine["top"], mine["times_s"], mine["streams"]) == (False, [], [], [])
+    assert ask(good)[1] == {str(path): said[str(path)] for path in good}
+
+
+def test_sound_that_cannot_be_decoded_counts_as_none(ask: Ask, tmp_path: Path) -> None:
+    path = tmp_path / "broken sound.mkv"
+    path.write_bytes(media_files.broken_audio())
+    code, said = ask([path])
+    assert code == 0 and said[str(path)]["streams"] == ["spatial", "motion"]
+
+
+def test_a_link_a_relative_path_and_a_bucket_give_what_the_file_gives(
+    plain_run: Run, ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3_bucket: tuple[str, str]
+) -> None:
+    import boto3
+
+    endpoint, bucket = s3_bucket
+    boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key="new/sp ace+é.mp4", Body=clip(1))
+    os.symlink(plain_run.source / "b/001.mp4", tmp_path / "link.mp4")
+    monkeypatch.chdir(plain_run.source)
+    videos = ["b/001.mp4", tmp_path / "link.mp4", f"s3://{bucket}/new/sp ace+é.mp4", f"s3://{bucket}/new/none.mp4"]
+    code, said = ask(videos, "--set", f"storage.endpoint_url={endpoint}")
+    *same, absent = ({**said[str(video)], "video": ""} for video in videos)
+    assert code == 1 and absent["error"]["reason"] == "missing"
+    assert same[0]["ok"] and same[0] == same[1] == same[2]
+
+
+def test_a_file_over_the_limit_is_not_read(plain_run: Run, ask: Ask) -> None:
+    path = plain_run.source / "a/000.avi"
+    code, said = ask([path], "--set", f"limits.file_gib={(path.stat().st_size - 1) / 2**30}")
+    assert code == 1 and said[str(path)]["error"]["reason"] == "too_large"
+    code, said = ask([path], "--set", f"limits.file_gib={path.stat().st_size / 2**30}")
+    assert code == 0
+
+
+def test_five_classes_at_most_the_best_first(root: Root, plain_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.5, -1.0, 2.0, 0.5, 0.0, 7.0, -3.0])
+    classifier = Linear({"spatial": Normalizer(16)}, (), np.zeros((7, 16)), scores)
+    fused = FusedModel(tuple("abcdefg"), {"spatial": 16}, "l2", "mask", (classifier,))
+    monkeypatch.setattr("actionrec.distributed.predict.load_fused", lambda root, seed: fused)
+    (prediction,) = predict(root, [str(plain_run.source / "a/000.avi")])
+    assert prediction.top == (("f", 7.0), ("c", 2.0), ("a", 0.5), ("d", 0.5), ("e", 0.0))
+    assert prediction.seconds > 0
+
+
+def test_a_person_reads_classes_and_reasons(root: Root, plain_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert actionrec("predict", plain_run.source / "a/000.avi", "none.mp4", "--root", root.store.url) == 1
+    text = capsys.readouterr()
+    assert "a/000.avi" in text.out and "from spatial, motion, audio, at 0.00" in text.out
+    assert "missing: it cannot be read: No such file or directory" in text.out
+    assert "1 of 2 videos could not be judged" in text.err
+
+
+@contextlib.contextmanager
+def changed(path: Path, change: Callable[[bytes], bytes | None]) -> Iterator[None]:
+    """The file as `change` makes it (None: gone), for a while."""
+    before = path.read_bytes()
+    after = change(before)
+    path.unlink() if after is None else path.write_bytes(after)
+    try:
+        yield
+    finally:
+        path.write_bytes(before)
+
+
+def flipped(data: bytes) -> bytes:
+    return data[:-1] + bytes([data[-1] ^ 1])
+
+
+def gone(data: bytes) -> None:
+    return None
+
+
+def other(place: str, name: str) -> Callable[[bytes], bytes]:
+    """JSON in which `name`, in the section `place` if there is one, is another."""
+
+    def change(data: bytes) -> bytes:
+        found = json.loads(data)
+        (found[place] if place else found)[name] = "another"
+        return json.dumps(found).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("models/fusion/model.safetensors", flipped, "sha256"),
+        ("models/rnn-audio/model.safetensors", flipped, "sha256"),
+        ("models/motion_cnn/model.safetensors", flipped, "sha256"),
+        ("models/fusion/config.json", gone, "no finished model"),
+        ("models/rnn-spatial/config.json", other("", "fingerprint"), "other settings"),
+        ("stages/fusion.json", gone, "actionrec train fusion"),
+        ("stages/fusion.json", other("inputs", "rnn"), "fusion was made from another rnn"),
+        ("stages/rnn.json", other("inputs", "motion"), "rnn was made from another motion"),
+        ("stages/extract.json", other("inputs", "frame"), "other weights"),
+    ],
+)
+def test_a_root_that_is_not_whole_ends_it_before_any_video(
+    name: str,
+    change: Callable[[bytes], bytes | None],
+    words: str,
+    root: Root,
+    plain_run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(self: Decoder, data: bytes) -> None:
+        raise AssertionError("a video was decoded")
+
+    monkeypatch.setattr(Decoder, "decode", refuse)
+    capsys.readouterr()
+    with changed(Path(root.store.url, name), change):
+        assert actionrec("predict", plain_run.source / "a/000.avi", "--root", root.store.url, "--json") == 2
+    text = capsys.readouterr()
+    assert text.out == "" and words in text.err and text.err.count("error:") == 1
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(
+    root: Root, plain_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ("--root", root.store.url, "--set", "extract.device=cuda")
+    assert actionrec("predict", plain_run.source / "a/000.avi", *wanted) == 2
+    assert "--set extract.device=cpu" in capsys.readouterr().err
+
+
+def test_embeddings_follow_the_catalog_and_the_streams_that_videos_have(root: Root) -> None:
+    """Last, because it changes the root: a video more, one whose sound could not be read before, and a seed more."""
+    url, key = Path(root.store.url), "embeddings/video.parquet"
+    before, catalog = pd.read_parquet(url / key), root.catalog()
+    put_without_sound(root, key, "a/004.avi")
+    extra = {**catalog.slice(0, 1).to_pylist()[0], "video_id": "a/new.avi", "split": "test"}
+    put_catalog(root, pa.concat_tables([catalog, pa.Table.from_pylist([extra], schema=schema.CATALOG)]))
+    assert actionrec("train", "rnn", "--root", url) == 0
+    now = pd.read_parquet(url / key)
+    assert list(now["video_id"]) == [*before["video_id"], "a/new.avi"]
+    assert now.iloc[-1][["spatial", "motion", "audio"]].isna().all()
+    pd.testing.assert_frame_equal(now.iloc[:-1], before, check_exact=True)
+
+    stamp = snapshot(url)[key]
+    more = open_root(str(url), [{"seeds": [0, 5]}], replace="evaluate")
+    put_rnns(more, widths(url))
+    train_rnn(more)
+    assert snapshot(url)[key] == stamp
+    second = pd.read_parquet(url / "embeddings/seed-5/video.parquet")
+    assert list(second["video_id"]) == list(now["video_id"])
+    assert not np.allclose(second["spatial"][0], now["spatial"][0])
+
+
+def put_without_sound(root: Root, key: str, video_id: str) -> None:
+    """Store the embeddings as they are made while a video's sound cannot be read."""
+    data = root.store.read(key)
+    table = schema.from_parquet(data, schema.video_embeddings(dict.fromkeys(root.config.streams, 16)), key)
+    sound = [
+        None if name == video_id else vector
+        for name, vector in zip(table["video_id"].to_pylist(), table["audio"].to_pylist(), strict=True)
+    ]
+    field = table.schema.field("audio")
+    table = table.set_column(table.schema.get_field_index("audio"), field, pa.array(sound, field.type))
+    root.store.put(key, schema.to_parquet(table, str(schema.fingerprint_of(data))))

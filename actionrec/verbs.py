@@ -164,9 +164,11 @@ def spatial(root: "Root", verbose: bool) -> None:
     from actionrec.distributed.spatial import train_spatial
 
     with _Show("frame CNN") as show:
-        show.facts["trained"] = _best(
-            train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
-        )
+        model = train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
+        show.facts["trained"] = _best(model)
+        for video_id, why in model.config.get("left_out", {}).items():
+            reason, _, detail = why.partition(": ")
+            show.failures[video_id] = (reason, detail)
 
 
 def fusion(root: "Root") -> None:

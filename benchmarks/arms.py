@@ -20,22 +20,14 @@ from actionrec import schema
 from actionrec.config import Rnn
 from actionrec.distributed.feed import DirectData, Feed
 from actionrec.distributed.subjects import RnnSubject, SequenceLoader
-from actionrec.learning import fusion
+from actionrec.learning import fusion, metrics
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.loop import Workers, fit
-from actionrec.learning.metrics import ranks
+from actionrec.stages import evaluate
+from actionrec.stages.fuse import load_fused
 from actionrec.stages.labelled import labelled
-from actionrec.storage import layout, models
-from actionrec.storage.root import Root, record
-from actionrec.storage.samples import (
-    Sample,
-    class_labels,
-    read_rows,
-    read_sequences,
-    samples,
-    store_of,
-    with_stream,
-)
+from actionrec.storage.root import Root
+from actionrec.storage.samples import Sample, read_rows, read_sequences, samples, store_of, with_stream
 
 
 @dataclass(frozen=True)
@@ -199,35 +191,20 @@ def _targets(chosen: Sequence[Sample]) -> NDArray[np.int64]:
 def _judged(
     ids: Sequence[str], scores_NC: NDArray[np.float64], target_N: NDArray[np.int64], notes: Mapping[str, float]
 ) -> Outcome:
-    hits = (ranks(scores_NC, target_N) == 0).astype(float)
+    hits = (metrics.ranks(scores_NC, target_N) == 0).astype(float)
     return Outcome(dict(zip(ids, hits.tolist(), strict=True)), dict(notes))
 
 
-def fusion_arms(streams: Sequence[str]) -> list[str]:
-    """The two classifiers that a single stream has, and the two ways to fuse all."""
-    everything = "+".join(streams)
-    return [f"{kind} {each}" for kind in ("svm", "average") for each in (*streams, everything)]
-
-
-def fused(root: Root, arm: str, seed: int) -> Outcome:
-    """An SVM on the stored embeddings of some streams, or the average of their networks' own softmax layers."""
-    kind, _, joined = arm.partition(" ")
-    streams, sides = joined.split("+"), labelled(root, seed)
-    train, val, test = (sides[split] for split in ("train", "val", "test"))
-    embeddings = {split: side.embeddings.of(streams) for split, side in sides.items()}
-    if kind == "svm":
-        settings = root.config.fusion
-        labels = class_labels(root.catalog())
-        model = fusion.fit(embeddings["train"], train.target, embeddings["val"], val.target, labels, settings, seed)
-        scores = {split: model.decisions(embeddings[split]) for split in ("val", "test")}
-    else:
-        heads = {stream: _head(root, stream, seed) for stream in streams}
-        scores = {split: fusion.average(heads, embeddings[split]) for split in ("val", "test")}
-    val_top1 = float((ranks(scores["val"], val.target) == 0).mean())
-    return _judged(test.embeddings.video_ids, scores["test"], test.target, {"val_top1": val_top1})
-
-
-def _head(root: Root, stream: str, seed: int) -> fusion.Head:
-    folder, fingerprint = layout.model(layout.rnn(stream), root.further(seed)), record(root, "rnn")["fingerprint"]
-    tensors = models.load(root.output, folder, models.seeded(fingerprint, seed), "train again").tensors
-    return fusion.Head(*(tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
+def evaluated(root: Root, seed: int) -> dict[str, Outcome]:
+    """Every subset of streams under each classifier, as `actionrec evaluate` judges them, by "METHOD STREAM+STREAM"."""
+    sides = labelled(root, seed)
+    val, test = sides["val"], sides["test"]
+    return {
+        f"{each.method} {'+'.join(each.streams)}": _judged(
+            test.embeddings.video_ids,
+            each.test,
+            test.target,
+            {"val_top1": metrics.top_k(each.val, val.target, 1) or 0.0},
+        )
+        for each in evaluate.judge(root, seed, load_fused(root, seed), sides)
+    }

@@ -23,17 +23,20 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import arms
 import bursts
+import pyarrow.parquet as parquet
 import torch
 from verdicts import HEADER, RULE, Comparison, Outcome, table
 
 from actionrec import config
 from actionrec.distributed.session import cores
 from actionrec.media.synth import SynthSpec
+from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.root import Root, open_root
 from actionrec.storage.weights import prepare
@@ -157,16 +160,16 @@ def streams(lab: Lab) -> list[Comparison]:
 
 def fusion(lab: Lab, root: Root) -> list[Comparison]:
     """(a) and (d). The best single stream is the one with the best mean top-1 on validation, by either classifier."""
-    judged = {
-        name: lab.notebook.outcomes(f"fusion/{name}", lambda seed, name=name: arms.fused(root, name, seed))
-        for name in arms.fusion_arms(root.config.streams)
-    }
+    of_seeds = [
+        lab.notebook.once(f"fusion/seed-{seed}", lambda seed=seed: _plain(arms.evaluated(root, seed))) for seed in SEEDS
+    ]
+    judged = {arm: [Outcome(**found[arm]) for found in of_seeds] for arm in of_seeds[0] if arm != "seconds"}
     single = max(
-        (name for name in judged if name.partition(" ")[2] in root.config.streams),
-        key=lambda name: sum(outcome.notes["val_top1"] for outcome in judged[name]),
+        (arm for arm in judged if "+" not in arm), key=lambda arm: sum(each.notes["val_top1"] for each in judged[arm])
     )
     everything = "+".join(root.config.streams)
     svm, average = f"svm {everything}", f"average {everything}"
+    _refuse_another_table(root, everything, judged[svm])
     groups = arms.groups(root)
     return [
         Comparison("a", svm, single, judged[svm], judged[single], groups),
@@ -239,6 +242,18 @@ def sampling(lab: Lab) -> tuple[list[Comparison], list[str]]:
 
 def _with_epochs(name: str, judged: Mapping[str, Sequence[Outcome]]) -> str:
     return f"{name} ({', '.join(str(round(each.notes['best_epoch'] + 1)) for each in judged[name])} epochs)"
+
+
+def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+    return {arm: dataclasses.asdict(outcome) for arm, outcome in outcomes.items()}
+
+
+def _refuse_another_table(root: Root, everything: str, outcomes: Sequence[Outcome]) -> None:
+    """What is compared here must be what `actionrec evaluate` reports."""
+    rows = parquet.read_table(BytesIO(root.output.read(layout.table("ablation")))).to_pylist()
+    (reported,) = (row["top1"] for row in rows if "+".join(row["streams"]) == everything and row["method"] == "svm")
+    if abs(reported - sum(each.top1 for each in outcomes) / len(outcomes)) > 1e-9:
+        raise SystemExit(f"tables/ablation says {reported} of the fused model, which is not what was found here")
 
 
 def _run(*arguments: str) -> dict[str, Any]:

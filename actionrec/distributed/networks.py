@@ -38,7 +38,9 @@ def train_motion(root: Root, *, verbose: bool = False, listener: Listener = List
     subject = StackSubject(
         "motion CNN", folder, fingerprint, config.seeds[0], found.labels, found.of("train"), found.of("val"), loader
     )
-    (model,) = train(root, [subject], verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
+    (model,) = train(
+        root, "motion", [subject], verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage
+    )
     return model, embed_motion(
         root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage
     )
@@ -59,7 +61,7 @@ def train_rnn(
     root.clear("rnn")
     fingerprint = begin(root, "rnn", rnn_inputs(root))
     subjects = [_rnn(root, stream, seed, fingerprint) for stream in chosen for seed in root.config.seeds]
-    trained = train(root, subjects, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
+    trained = train(root, "rnn", subjects, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
     if all(
         _is_finished(root, stream, seed, fingerprint) for stream in root.config.streams for seed in root.config.seeds
     ):

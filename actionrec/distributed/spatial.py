@@ -87,7 +87,7 @@ def train_spatial(
         root.store.url,
         start,
     )
-    (model,) = train(root, [subject], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
+    (model,) = train(root, "spatial", [subject], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
     return model
 
 

@@ -66,14 +66,15 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     judged: list[Judged] = []
     for seed in root.config.seeds:
         on_stage(f"seed {seed}")
-        judged += _judge(root, seed, fused[seed], sides[seed])
+        judged += judge(root, seed, fused[seed], sides[seed])
     tables = tables_of(root, fused[root.config.seeds[0]], judged, first)
     for name, table in tables.items():  # ablation is the last and says that all are there
         _write(root, name, table, fingerprint)
     return Evaluated(tables["ablation"], True)
 
 
-def _judge(root: Root, seed: int, fused: FusedModel, sides: dict[str, Labelled]) -> list[Judged]:
+def judge(root: Root, seed: int, fused: FusedModel, sides: dict[str, Labelled]) -> list[Judged]:
+    """Every subset of streams under each classifier, by the models of one seed."""
     heads = {stream: _head(root, stream, seed) for stream in fused.streams}
     found = []
     for streams in fusion.subsets(fused.streams):

@@ -145,7 +145,7 @@ def test_a_link_a_relative_path_and_a_bucket_give_what_the_file_gives(
     assert same[0]["ok"] and same[0] == same[1] == same[2]
 
 
-def test_a_file_over_the_limit_is_not_read(plain_run: Run, ask: Ask) -> None:
+def test_a_file_over_the_limit_is_refused(plain_run: Run, ask: Ask) -> None:
     path = plain_run.source / "a/000.avi"
     code, said = ask([path], "--set", f"limits.file_gib={(path.stat().st_size - 1) / 2**30}")
     assert code == 1 and said[str(path)]["error"]["reason"] == "too_large"
@@ -247,10 +247,14 @@ def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(
 
 
 def test_embeddings_follow_the_catalog_and_the_streams_that_videos_have(root: Root) -> None:
-    """Last, because it changes the root: a video more, one whose sound could not be read before, and a seed more."""
+    """Last, because it changes the root: a sound that could not be read before, then a video and a seed more."""
     url, key = Path(root.store.url), "embeddings/video.parquet"
-    before, catalog = pd.read_parquet(url / key), root.catalog()
+    before, catalog, data = pd.read_parquet(url / key), root.catalog(), root.store.read(key)
     put_without_sound(root, key, "a/004.avi")
+    assert root.store.read(key) != data
+    assert actionrec("train", "rnn", "--root", url) == 0
+    assert root.store.read(key) == data
+
     extra = {**catalog.slice(0, 1).to_pylist()[0], "video_id": "a/new.avi", "split": "test"}
     put_catalog(root, pa.concat_tables([catalog, pa.Table.from_pylist([extra], schema=schema.CATALOG)]))
     assert actionrec("train", "rnn", "--root", url) == 0

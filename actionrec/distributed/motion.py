@@ -71,8 +71,12 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
     """The trained motion CNN of a root's output. InputError where it is missing or not what was recorded."""
     folder = layout.model(layout.MOTION_CNN)
     model = models.load(store, folder, fingerprint, "use --replace motion")
-    described = model.config
-    network = MotionCNN(described["height"], described["width"], described["classes"], described["dropout"])
+    try:
+        network = MotionCNN(*(model.config[name] for name in ("height", "width", "classes", "dropout")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}config.json: does not describe a motion CNN ({error}); use --replace motion"
+        ) from None
     fill(network, model.tensors, folder)
     return MotionEmbedder(network, device=device, batch=config.motion.embed_batch)
 

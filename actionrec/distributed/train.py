@@ -153,6 +153,7 @@ def _work(settings: dict[str, Any]) -> None:
 
 
 def _report(ledger: Any, job: Job, subject: Subject, done: int, epoch: Epoch) -> None:
+    """Tell the driver. Not by ray.train.report, which holds workers up until Ray next polls them: 2 s an epoch."""
     if ray.train.get_context().get_world_rank() == 0:
         progress = Progress(
             subject.name,
@@ -164,7 +165,6 @@ def _report(ledger: Any, job: Job, subject: Subject, done: int, epoch: Epoch) ->
             done,
         )
         ledger.report.remote(progress)
-    ray.train.report(dataclasses.asdict(epoch))
 
 
 def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> None:

@@ -109,10 +109,9 @@ def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
 def _fill(
     tensors: dict[str, torch.Tensor], name: str, network: nn.Module, optimizer: torch.optim.Optimizer, lr: float
 ) -> None:
-    own, best, wanted = _below(tensors, "network/"), _below(tensors, "best/"), network.state_dict()
-    for found in (own, best):
-        if {n: t.shape for n, t in found.items()} != {n: t.shape for n, t in wanted.items()}:
-            raise InputError(f"{name} is of another network; {REMEDY}")
+    own, wanted = _below(tensors, "network/"), network.state_dict()
+    if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in wanted.items()}:
+        raise InputError(f"{name} is of another network; {REMEDY}")
     state = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     moments: dict[int, dict[str, Any]] = {}

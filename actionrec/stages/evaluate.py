@@ -60,7 +60,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
     root.clear("evaluate")
     digest = provenance.digest([first["test"].embeddings.video_ids, first["test"].target.tolist()])
-    fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest})
+    fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     if (stored := _stored(root, fingerprint)) is not None:
         return Evaluated(stored, False)
     judged: list[Judged] = []

@@ -167,7 +167,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     "motion": ("motion.",),
     "rnn": ("rnn.",),
     "fusion": ("fusion.", "streams"),
-    "evaluate": ("fusion.bootstrap", "seeds"),
+    "evaluate": ("fusion.bootstrap",),
     "anomaly": ("anomaly.", "streams"),
 }
 _TRAINED = ("spatial", "motion", "rnn", "anomaly")

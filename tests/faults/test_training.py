@@ -20,7 +20,7 @@ JOB = REPOSITORY / "jobs/train.py"
 WORKER = b"RayTrainWorker"
 FOLDERS = {"rnn": "models/rnn-spatial", "motion": "models/motion_cnn"}
 FINISHED = ["config.json", "history.json", "labels.json", "model.safetensors"]
-EPOCHS = {"rnn": 60, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
+EPOCHS = {"rnn": 200, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
 SETTINGS = {
     "streams": ["spatial"],
     "train": {"workers": 2},

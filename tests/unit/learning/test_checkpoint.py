@@ -198,6 +198,12 @@ def test_every_flipped_byte_is_noticed(good: bytes) -> None:
         assert "damaged" in refusal(bytes(damaged)), position
 
 
+def test_another_type_of_the_same_bytes_is_noticed(good: bytes) -> None:
+    changed = good.replace(b'"dtype":"F32"', b'"dtype":"I32"')
+    assert len(changed) == len(good) and changed != good
+    assert "damaged" in refusal(changed)
+
+
 def test_every_length_but_the_whole_is_refused(good: bytes) -> None:
     for length in (0, 1, 8, 100, len(good) // 2, len(good) - 1):
         assert "damaged" in refusal(good[:length])
@@ -224,6 +230,15 @@ def test_tensors_that_are_no_checkpoint_are_refused() -> None:
 @pytest.mark.parametrize("network", [lambda: build(width=7), lambda: build("normed")], ids=["shapes", "names"])
 def test_another_network_is_refused(good: bytes, network: Any) -> None:
     assert "of another network" in refusal(good, network=network())
+
+
+@pytest.mark.parametrize("thawed_first", [True, False])
+def test_same_network_with_other_layers_trained_is_refused(thawed_first: bool) -> None:
+    """The optimiser's tensors would go to other layers than they came from."""
+    made, asked = build("normed"), build("normed")
+    (made if thawed_first else asked).requires_grad_(True)
+    (kept,) = trained(made, training("adam", max_epochs=1))[1]
+    assert "of another" in refusal(kept, network=asked)
 
 
 @pytest.mark.parametrize("optimizer", ["nag", "rmsprop", "adadelta"])

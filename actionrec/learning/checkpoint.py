@@ -60,6 +60,7 @@ def save(state: State, network: nn.Module, optimizer: torch.optim.Optimizer, kin
     notes = {name: getattr(state, name) for name in COUNTERS} | {
         "optimizer": kind,
         "lr": optimizer.param_groups[0]["lr"],
+        "trained": len(optimizer.param_groups[0]["params"]),  # parameters; frozen ones have no moments
         "history": [dataclasses.asdict(epoch) for epoch in state.history],
     }
     # Clones: safetensors wants tensors that share no memory.
@@ -77,7 +78,7 @@ def restore(
     made_by = notes["optimizer"]
     if (state.seed, made_by) != (seed, kind):
         raise InputError(f"{name} is of seed {state.seed} and {made_by}, not {seed} and {kind}; {REMEDY}")
-    _fill(tensors, name, network, optimizer, notes["lr"])
+    _fill(tensors, name, network, optimizer, notes)
     state.best = _below(tensors, "best/")
     return state
 
@@ -107,26 +108,30 @@ def _digest(text: str, tensors: dict[str, torch.Tensor]) -> str:
 
 
 def _fill(
-    tensors: dict[str, torch.Tensor], name: str, network: nn.Module, optimizer: torch.optim.Optimizer, lr: float
+    tensors: dict[str, torch.Tensor],
+    name: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    notes: dict[str, Any],
 ) -> None:
     own, wanted = _below(tensors, "network/"), network.state_dict()
     if {n: t.shape for n, t in own.items()} != {n: t.shape for n, t in wanted.items()}:
         raise InputError(f"{name} is of another network; {REMEDY}")
     state = optimizer.state_dict()
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    if notes.get("trained") != len(parameters):
+        raise InputError(f"{name} is of another network, or other layers of it were trained; {REMEDY}")
     moments: dict[int, dict[str, Any]] = {}
     state["state"] = moments
     for path, tensor in _below(tensors, "optimizer/").items():
         number, _, key = path.partition("/")
-        if not number.isdigit() or int(number) >= len(parameters):
-            raise InputError(f"{name} is of another optimiser; {REMEDY}")
         if tensor.ndim and tensor.shape != parameters[int(number)].shape:
             raise InputError(f"{name} is of another network; {REMEDY}")
         moments.setdefault(int(number), {})[key] = tensor
     network.load_state_dict(own)
     optimizer.load_state_dict(state)
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        group["lr"] = notes["lr"]
 
 
 def _below(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

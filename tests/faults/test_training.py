@@ -1,4 +1,4 @@
-"""Drivers and workers are killed while networks train: the finished networks are those of a calm training, to the bit."""
+"""Drivers and workers are killed while networks train: the networks are those of a calm training, to the bit."""
 
 import json
 import os
@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from actionrec.distributed.session import kept
+from actionrec.distributed.train import FINGERPRINT_BYTES
 from tests.faults.drivers import REPOSITORY, Driver
 from tests.tiny_features import make_root
 from tests.tiny_roots import actionrec, snapshot
@@ -46,12 +47,13 @@ def root(tmp_path: Path) -> Path:
 
 
 def kept_epochs(folder: Path) -> list[dict[str, Any]]:
-    """The history in an unfinished training's checkpoint, which must be whole; nothing where there is none."""
+    """The history in an unfinished training's checkpoint; nothing where there is none."""
     try:
-        data = (folder / "checkpoint.safetensors").read_bytes()[64:]  # after the fingerprint
+        with open(folder / "checkpoint.safetensors", "rb") as file:
+            file.seek(FINGERPRINT_BYTES)
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
     except FileNotFoundError:
         return []
-    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     history: list[dict[str, Any]] = json.loads(header["__metadata__"]["training"])["history"]
     return history
 
@@ -144,10 +146,9 @@ def test_more_deaths_than_allowed_end_in_a_sentence_and_a_rerun_finishes(
         assert driver.wait() == 1, driver.output()
         assert not driver.orphans()
         output = driver.output()
-    errors = [line for line in output.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
     assert "Traceback" not in output
-    assert "training gave up" in errors[0] and "run the same command again" in " ".join(output.split())
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: training gave up: ") and last.endswith("; run the same command again to go on")
     before = kept_epochs(folder)
     assert_unfinished(folder, capsys)
     with Driver("rnn", "--root", root, script=JOB) as driver:

@@ -146,7 +146,8 @@ def stored(stream: str, place: int, sequence: NDArray[np.float32]) -> NDArray[np
 def test_what_cannot_be_trained_on_is_refused_in_one_sentence(
     videos: list[Clip], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = make_root(tmp_path / "root", videos)
+    root = make_root(tmp_path / "root", videos, {"streams": ["spatial", "audio"]})
+    root.save_config()
     before = snapshot(tmp_path)
     code, sentence = refusal(capsys, "train", "rnn", "--root", root.store.url)
     assert code == 2 and words in sentence

@@ -130,7 +130,8 @@ def test_pattern_uses_all_videos_that_have_the_streams_and_only_those_streams() 
     train, target = made(80, 1, silent=True)
     test, _ = made(30, 2, silent=True)
     model = fusion.fit_as(train, target, LABELS, "svm", "standardize", "pattern", Fusion(), seed=0)
-    assert [c.streams for c in model.classifiers] == sorted(fusion.subsets(list(WIDTHS)), key=len, reverse=True)
+    sets = [c.streams for c in model.classifiers]
+    assert sorted(sets) == sorted(fusion.subsets(list(WIDTHS))) and sets == sorted(sets, key=len, reverse=True)
     heard = train.present["audio"]
     for streams, learnt in ((("spatial", "motion"), np.ones(80, bool)), (tuple(WIDTHS), heard)):
         mine = train.rows(np.flatnonzero(learnt)).of(streams)
@@ -205,8 +206,12 @@ def test_validation_chooses_and_a_tie_takes_the_first() -> None:
         assert top_k(alone.decisions(val), val_target, 1) == value
     best = max(value for *_, value in tried)
     assert (model.normalization, model.missing) == next(each[:2] for each in tried if each[2] == best)
-    easy = val.rows(np.flatnonzero(val_target == 0)[:0])  # nobody to choose by would be a tie of nothing
-    assert len(easy) == 0
+
+
+def test_of_equals_the_first_is_taken() -> None:
+    train, target = made(60, 1, silent=True)
+    model = fusion.fit(train, target, train.rows(np.arange(0)), target[:0], LABELS, Fusion(l2=1e-6), 0)
+    del model
 
 
 @pytest.mark.parametrize(("wins", "scale"), [("standardize", False), ("l2", True)])

@@ -71,9 +71,10 @@ def test_every_file_carries_the_stages_fingerprint(plain_run: Run) -> None:
 
 def test_a_rerun_of_finished_work_writes_nothing_and_starts_no_ray(plain_run: Run, no_ray: None) -> None:
     before = snapshot(plain_run.root)
-    assert actionrec("extract", "--root", plain_run.root) == 0
     assert actionrec("catalog", "--root", plain_run.root) == 0
-    assert actionrec("run", plain_run.source, "--root", plain_run.root, "--retry-failed") == 0
+    assert actionrec("catalog", plain_run.source, "--root", plain_run.root) == 0
+    assert actionrec("extract", "--root", plain_run.root) == 0
+    assert actionrec("extract", "--root", plain_run.root, "--retry-failed") == 0
     assert snapshot(plain_run.root) == before
 
 
@@ -97,7 +98,8 @@ def test_new_videos_get_new_parts_and_old_files_stay_untouched(plain_run: Run, t
     assert actionrec("extract", "--root", root, *ONE_ACTOR) == 0
     before = committed_files(root)
     added = write_clips(source, [0, 2, 3, 6])
-    assert actionrec("run", "--root", root, *ONE_ACTOR, "--set", "extract.part_videos=3") == 0
+    assert actionrec("catalog", "--root", root) == 0
+    assert actionrec("extract", "--root", root, *ONE_ACTOR, "--set", "extract.part_videos=3") == 0
     after = committed_files(root)
     assert {name: after[name] for name in before} == before
     assert [len(videos_of_part(root, part)) for part in range(4)] == [2, 1, 3, 1]
@@ -136,7 +138,8 @@ def test_failures_are_kept_until_retry_failed_and_then_only_their_parts_are_redo
     (source / folder).rmdir()
     for name, number in ((changed, 0), (deleted, 3), (late, 3), (folder, 0)):
         (source / name).write_bytes(clip(number))
-    assert actionrec("run", "--root", root, "--retry-failed", *ONE_ACTOR) == 0
+    assert actionrec("catalog", "--root", root) == 0
+    assert actionrec("extract", "--root", root, "--retry-failed", *ONE_ACTOR) == 0
     assert_accounted(root, listed)
     assert set(status(root)["status"]) == {"ok", "no_audio"}
     assert_equal_values(root, plain_run.values, ids)
@@ -187,15 +190,18 @@ def test_a_bucket_gives_what_a_folder_gives(plain_run: Run, s3_bucket: tuple[str
     for path in Path(weights()[0], "weights").iterdir():
         client.upload_file(str(path), bucket, f"run/weights/{path.name}")
     url = f"s3://{bucket}/run"
-    more = ("--config", tiny_file(tmp_path), "--set", f"storage.endpoint_url={endpoint}")
+    at = ("--set", f"storage.endpoint_url={endpoint}")
+    more = ("--config", tiny_file(tmp_path), *at)
 
     def listing() -> dict[str, str]:
         found = client.list_objects_v2(Bucket=bucket, Prefix="run/")["Contents"]
         return {item["Key"].removeprefix("run/"): f"{item['ETag']} {item['LastModified']}" for item in found}
 
-    assert actionrec("run", f"s3://{bucket}/videos", "--root", url, *more, *ONE_ACTOR) == 0
+    assert actionrec("catalog", f"s3://{bucket}/videos", "--root", url, *more) == 0
+    assert actionrec("extract", "--root", url, *at, *ONE_ACTOR) == 0
     before = listing()
-    assert actionrec("run", "--root", url, "--set", f"storage.endpoint_url={endpoint}", "--retry-failed") == 0
+    assert actionrec("catalog", "--root", url, *at) == 0
+    assert actionrec("extract", "--root", url, *at, "--retry-failed") == 0
     assert listing() == before
     for key in (name for name in before if name.startswith("features/")):
         (tmp_path / key).parent.mkdir(parents=True, exist_ok=True)

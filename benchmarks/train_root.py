@@ -52,6 +52,7 @@ def write_part(root: Root, fingerprint: str, part: int, ids: Sequence[str]) -> N
     where = {"frame_index": places.astype(np.int32), "time_s": (places * 0.2).astype(np.float32)}
     frames = [(i, where | {"embedding": rng.normal(size=(STEPS, WIDTH)).astype(np.float32)}) for i in ids]
     put(layout.feature("spatial", part), schema.embedding_table("spatial", WIDTH, frames))
+    put(layout.feature("audio", part), schema.embedding_table("audio", 1, []))  # silent videos all
     flows = [flow_row(root.config.flow, video_id, rng) for video_id in ids]
     put(layout.feature("flow", part), pa.Table.from_pylist(flows, schema=schema.FLOW))
     status = [

@@ -189,7 +189,7 @@ def _refuse_divergence(done: Epoch, training: Training) -> None:
     section = type(training).__name__.lower()  # a section of the configuration is called like its class
     for name, loss in (("training", done.train_loss), ("validation", done.val_loss)):
         if not math.isfinite(loss):
-            raise ActionrecError(f"the {name} loss became {loss} in epoch {done.epoch}; lower {section}.lr")
+            raise ActionrecError(f"the {name} loss became {loss} in epoch {done.epoch + 1}; lower {section}.lr")
 
 
 def _learn_from(

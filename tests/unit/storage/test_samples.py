@@ -1,0 +1,110 @@
+"""Which videos are learnt from, in what order and class, and what is read of them."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from actionrec import schema
+from actionrec.errors import InputError
+from actionrec.storage import layout
+from actionrec.storage.root import Root
+from actionrec.storage.samples import class_labels, extracted, read_sequences, rnn_inputs, samples, with_stream
+from tests.tiny_features import PART_VIDEOS, WIDTHS, Clip, clips, make_root, sequence_of
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Root:
+    return make_root(tmp_path_factory.mktemp("samples"))
+
+
+def test_each_video_has_its_part_split_and_class(root: Root) -> None:
+    found = samples(root, "spatial")
+    assert found.labels == ["c0", "c1", "c2"]
+    expected = [(c.video_id, n // PART_VIDEOS, c.split, int(c.label[1:])) for n, c in enumerate(clips())]
+    assert [(v.video_id, v.part, v.split, v.target) for v in found.videos] == expected
+    assert [v.video_id for v in found.of("val")] == [c.video_id for c in clips() if c.split == "val"]
+
+
+def test_a_silent_video_has_no_audio_and_all_else(root: Root) -> None:
+    heard = {video_id for ids in with_stream(root, "audio").values() for video_id in ids}
+    assert heard == {c.video_id for c in clips() if c.has_audio}
+    assert {video_id for ids in extracted(root).values() for video_id in ids} == {c.video_id for c in clips()}
+
+
+def test_a_part_without_its_mark_does_not_count(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    root.store.delete(layout.commit_mark(2))
+    gone = {c.video_id for c in clips()[2 * PART_VIDEOS : 3 * PART_VIDEOS]}
+    assert {v.video_id for v in samples(root, "spatial").videos} == {c.video_id for c in clips()} - gone
+
+
+def test_test_videos_have_no_say_in_a_fingerprint_and_training_videos_have(tmp_path: Path) -> None:
+    def fingerprint_of(name: str, videos: list[Clip]) -> dict[str, str]:
+        return rnn_inputs(make_root(tmp_path / name, videos, {"streams": ["spatial"]}))
+
+    all_of_them = clips()
+    last = {split: next(c for c in reversed(all_of_them) if c.split == split) for split in ("test", "train", "val")}
+    whole = fingerprint_of("whole", all_of_them)
+    assert fingerprint_of("test", [c for c in all_of_them if c != last["test"]]) == whole
+    for split in ("train", "val"):
+        assert fingerprint_of(split, [c for c in all_of_them if c != last[split]]) != whole
+
+
+def test_the_order_of_classes_is_the_catalogs_and_of_training_alone(root: Root) -> None:
+    catalog = root.catalog()
+    assert class_labels(catalog) == ["c0", "c1", "c2"]
+    assert class_labels(catalog.take(list(reversed(range(catalog.num_rows))))) == ["c0", "c1", "c2"]
+    assert class_labels(root.without("c1").catalog()) == ["c0", "c2"]
+
+
+def test_a_class_that_is_held_out_keeps_its_test_videos_without_a_class(root: Root) -> None:
+    found = samples(root.without("c1"), "spatial")
+    held = [v for v in found.videos if v.video_id.startswith("c1/")]
+    assert {v.split for v in held} == {"test"} and {v.target for v in held} == {None}
+    assert not any(v.video_id.startswith("c1/") for split in ("train", "val", "test") for v in found.of(split))
+
+
+def test_no_video_of_a_split_with_the_stream_is_said(tmp_path: Path) -> None:
+    silent = [c._replace(has_audio=False) if c.split == "val" else c for c in clips()]
+    with pytest.raises(InputError, match=r"no val video has the stream audio.*streams=.*features/status"):
+        samples(make_root(tmp_path, silent), "audio")
+
+
+def test_one_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="class"):
+        samples(make_root(tmp_path, clips(classes=1)), "spatial")
+
+
+def test_sequences_come_back_as_they_were_written(root: Root) -> None:
+    wanted = [c for c in clips()[:PART_VIDEOS] if c.has_audio]
+    found = read_sequences(root.store, "audio", 0, [c.video_id for c in reversed(wanted)])
+    assert list(found) == [c.video_id for c in reversed(wanted)]
+    for clip in wanted:
+        np.testing.assert_array_equal(found[clip.video_id], sequence_of(clip, "audio"))
+
+
+def test_a_video_that_a_file_lacks_and_a_file_that_is_gone_are_named(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    with pytest.raises(InputError, match=r"part-000000.parquet: 'none.avi' is not in it"):
+        read_sequences(root.store, "spatial", 0, ["none.avi"])
+    root.store.delete(layout.feature("spatial", 1))
+    with pytest.raises(InputError, match=r"part-000001.parquet: the file is gone"):
+        read_sequences(root.store, "spatial", 1, [])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_none_is_refused_with_the_video(tmp_path: Path, value: float) -> None:
+    root, key, video_id = make_root(tmp_path), layout.feature("spatial", 0), clips()[1].video_id
+    with pytest.raises(ValueError, match="NaN or infinity"):  # the project's own writer would not have stored it
+        make_root(tmp_path / "refused", sequence=lambda clip, stream, found: found * np.float32(value))
+    table = pq.read_table(io.BytesIO(root.store.read(key)))
+    spoilt = [np.array(row.as_py(), np.float32) for row in table["embedding"]]
+    spoilt[1][-1, 0] = value
+    sink = io.BytesIO()
+    pq.write_table(table.set_column(3, table.schema.field(3), schema.embedding_column(spoilt, WIDTHS["spatial"])), sink)
+    root.store.put(key, sink.getvalue())
+    with pytest.raises(InputError, match=f"{video_id!r}.*NaN or infinity"):
+        read_sequences(root.store, "spatial", 0, [video_id])

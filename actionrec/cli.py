@@ -24,6 +24,8 @@ app = typer.Typer(
 
 train = typer.Typer(no_args_is_help=True, help="Train one kind of network; a rerun goes on where the last one ended.")
 app.add_typer(train, name="train")
+tune = typer.Typer(no_args_is_help=True, help="Compare settings, each choice made on validation.")
+app.add_typer(tune, name="tune")
 
 RootOption = Annotated[str, typer.Option("--root", help="Where results go: a folder, or s3://bucket/prefix.")]
 ConfigOption = Annotated[
@@ -32,8 +34,10 @@ ConfigOption = Annotated[
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: a.b=c. May be repeated.")]
 ReplaceOption = Annotated[str | None, typer.Option("--replace", help="Delete this stage and all after it first.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Ray's own log, and tracebacks.")]
-SourceArgument = Annotated[str | None, typer.Argument(help="A folder, a CSV or a UCF101 folder; local or s3://.")]
-DatasetOption = Annotated[str | None, typer.Option(help="folder, csv or ucf101.")]
+SourceArgument = Annotated[
+    str | None, typer.Argument(help="A folder, a CSV, a UCF101 folder or a file of features; local or s3://.")
+]
+DatasetOption = Annotated[str | None, typer.Option(help="folder, csv, ucf101 or features.")]
 SplitOption = Annotated[int | None, typer.Option(help="Which of UCF101's official splits.")]
 StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
 HoldoutOption = Annotated[
@@ -41,6 +45,7 @@ HoldoutOption = Annotated[
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
+DATASET_OF = {".csv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
 DEMO_SYNTH, DEMO_NEW = "videos", "new"  # under the demo's root
 
 
@@ -90,6 +95,20 @@ def catalog(
     """List the videos of a source with their labels, groups and splits."""
     _belongs(replace, "catalog")
     verbs.catalog(_open(root, config_name, assignments, replace, _data_layer(source, dataset, split)))
+
+
+@app.command("import")
+def import_features(
+    file: Annotated[str, typer.Argument(help="An .npz (feat, label, name, group, is_train) or a Parquet table.")],
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Your own frame features as the spatial stream, with their labels, groups and splits: no videos needed."""
+    _belongs(replace, "catalog")
+    verbs.import_features(_open(root, config_name, assignments, replace, _data_layer(file, "features", None)))
 
 
 @app.command()
@@ -157,6 +176,19 @@ def train_spatial(
     """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
     _belongs(replace, "spatial")
     verbs.spatial(_open(root, config_name, assignments, replace), verbose)
+
+
+@tune.command("rnn")
+def tune_rnn(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Table I: every recurrent network of the paper on a stream of yours; a rerun goes on where the last one ended."""
+    _belongs(replace, "tune")
+    verbs.tune_rnn(_open(root, config_name, assignments, replace), verbose)
 
 
 @app.command()
@@ -292,7 +324,8 @@ def _open(
 ) -> "Root":
     from actionrec.storage.root import open_root
 
-    return open_root(root, [*_layers(config_name, assignments), {"data": data or {}}], replace)
+    imported = [{"streams": ["spatial"]}] if (data or {}).get("dataset") == "features" else []
+    return open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
 
 
 def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[dict[str, Any]]:
@@ -303,8 +336,8 @@ def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[
 def _data_layer(source: str | None, dataset: str | None, split: int | None) -> dict[str, Any]:
     from actionrec.storage.root import absolute
 
-    if source and dataset is None and source.lower().endswith(".csv"):
-        dataset = "csv"
+    if source and dataset is None:
+        dataset = DATASET_OF.get(Path(source).suffix.lower())
     given = {"source": absolute(source) if source else None, "dataset": dataset, "split": split}
     return {key: value for key, value in given.items() if value is not None}
 

@@ -29,8 +29,8 @@ def knob(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
 
 @dataclass(frozen=True)
 class Data:
-    source: str | None = None  # folder, CSV or UCF101 folder; local path or s3:// URL
-    dataset: Literal["folder", "csv", "ucf101"] = "folder"
+    source: str | None = None  # folder, CSV, UCF101 folder or file of features; local path or s3:// URL
+    dataset: Literal["folder", "csv", "ucf101", "features"] = "folder"  # features: what `actionrec import` reads
     split: int = knob(1, 1, 3)  # which of UCF101's official splits
     allow_group_leak: bool = False  # accept a group that is both in train and test
 
@@ -189,6 +189,20 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Tune:
+    """The sweep over Table I. Where it runs never changes a value."""
+
+    stream: Literal["spatial", "motion", "audio"] = "spatial"
+    rows: tuple[str, ...] = ()  # names of rows; empty: all 19
+    scheduler: Literal["none", "asha"] = "none"  # asha: stop the trials that fall behind
+    grace_epochs: int = knob(10, 1, 100_000)  # that asha leaves every trial
+    reduction: int = knob(4, 2, 100)  # asha keeps one trial in so many at each rung
+    trials: int | None = knob(None, 1, 100_000)  # at once; default: one per core, or per share of a GPU
+    gpus: float = knob(0.25, 0, 1)  # of a trial, where the cluster has any
+    max_failures: int = knob(2, 0, 100)  # lost or failed runs of a trial before its row is marked failed
+
+
+@dataclass(frozen=True)
 class Storage:
     endpoint_url: str | None = None  # an S3 server other than AWS; credentials come from the environment
 
@@ -212,6 +226,7 @@ class Config:
     fusion: Fusion = Fusion()
     anomaly: Anomaly = Anomaly()
     train: Train = Train()
+    tune: Tune = Tune()
     storage: Storage = Storage()
 
 
@@ -280,6 +295,8 @@ def dump(config: Config) -> str:
 
 def random_networks(config: Config) -> list[str]:
     """The sections whose networks have random weights. `dis` is no network and has none."""
+    if config.data.dataset == "features":
+        return []  # imported: what made them is not known
     weights = {"frame": config.frame.weights, "audio": config.audio.weights}
     if config.flow.model != "dis":
         weights["flow"] = config.flow.weights

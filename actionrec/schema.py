@@ -17,7 +17,7 @@ STREAMS = ("spatial", "flow", "audio", "motion")
 CATALOG = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),  # NFC path relative to the source
-        pa.field("path", pa.string(), nullable=False),  # what to open
+        ("path", pa.string()),  # what to open; null where features were imported
         ("label", pa.string()),
         ("class_index", pa.int32()),
         pa.field("group", pa.string(), nullable=False),
@@ -104,6 +104,25 @@ ABLATION = pa.schema(
         *_figures("top5", "top5_sd", "top5_low", "top5_high"),  # null where there are five classes or fewer
         ("majority", pa.float64()),  # the share of the largest class in the test split
         ("best_on_validation", pa.bool_()),
+    ]
+)
+
+# One row a row of the paper's Table I, and last the baseline. Figures are null where no seed's network has finished.
+TABLE1 = pa.schema(
+    [
+        pa.field("model", pa.string(), nullable=False),
+        ("units", pa.int64()),  # hidden units of one direction
+        ("parameters", pa.int64()),
+        ("status", pa.string()),  # done | failed: why | stopped: when | not run, seed by seed where they differ
+        ("seeds", pa.list_(pa.int64())),  # that have finished
+        ("n_test", pa.int64()),
+        *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
+        *_figures("top5", "top5_sd", "top5_low", "top5_high"),
+        *_figures("paper_top1", "paper_top5"),  # null: not known here
+        ("epochs", pa.float64()),  # until training ended, mean over the seeds
+        ("seconds_per_epoch", pa.float64()),
+        ("best_on_validation", pa.bool_()),
+        *_figures("difference", "difference_low", "difference_high"),  # of test top-1 from the best on validation
     ]
 )
 

@@ -28,17 +28,31 @@ def synth(out: Path, spec: Any) -> None:
 
 
 def catalog(root: "Root") -> None:
-    from actionrec.schema import SPLITS
     from actionrec.storage import sources
 
     found = sources.catalog(root)
     console.warn(found.warnings)
-    table = found.table
+    _catalogued(root, found.table, f"{found.new} new")
+
+
+def import_features(root: "Root") -> None:
+    from actionrec.storage import importing
+
+    with console.Display("videos") as display:
+        display.stage(f"importing {root.config.data.source}")
+        found = importing.import_features(root, on_videos=display.update)
+    console.warn(found.warnings)
+    _catalogued(root, found.table, f"{found.width} numbers a frame")
+
+
+def _catalogued(root: "Root", table: Any, note: str) -> None:
+    from actionrec.schema import SPLITS
+
     splits = table["split"].to_pylist()
     classes = len(set(table["label"].to_pylist()) - {None})
     shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
     console.out.print(
-        f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({found.new} new), {classes} classes, {shares}",
+        f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({note}), {classes} classes, {shares}",
         markup=False,
     )
 
@@ -178,6 +192,27 @@ def fusion(root: "Root") -> None:
         show.facts |= fuse(root, on_stage=show.display.stage).facts()
 
 
+def tune_rnn(root: "Root", verbose: bool) -> None:
+    from actionrec.distributed.tune import Progress
+    from actionrec.distributed.tune import tune_rnn as sweep
+
+    with _Show("Table I") as show:
+
+        def on_progress(now: Progress) -> None:
+            show.display.update(now.done, now.trials, now.failed, note=now.last)
+
+        found = sweep(
+            root, verbose=verbose, on_progress=on_progress, on_stage=lambda t: show.display.stage(t, "trials")
+        )
+        show.facts |= found.facts()
+        show.failures = {name: ("trial", why) for name, why in found.failed.items()}
+        show.facts["table"] = f"{root.output.url}/tables/table1.md"
+    if found.failed:
+        raise ActionrecError(
+            f"{len(found.failed)} trials failed, and their rows say so; run the same command to try them again"
+        )
+
+
 def evaluate(root: "Root") -> None:
     from actionrec.stages.evaluate import evaluate as judge
 
@@ -227,10 +262,13 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     from actionrec.distributed.session import kept
 
     with kept():
-        catalog(root)
-        if root.config.finetune.blocks:
-            spatial(root, verbose)
-        extract(root, retry_failed, verbose)
+        if root.config.data.dataset == "features":
+            import_features(root)
+        else:
+            catalog(root)
+            if root.config.finetune.blocks:
+                spatial(root, verbose)
+            extract(root, retry_failed, verbose)
         if "motion" in root.config.streams:
             motion(root, verbose)
         rnn(root, (), verbose)

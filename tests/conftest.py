@@ -3,6 +3,10 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a time is no test
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

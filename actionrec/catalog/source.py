@@ -25,10 +25,13 @@ class SourceFile:
 
 
 class Video(NamedTuple):
-    """One video as a reader found it. ``group`` None: no group is known; ``bytes`` None: named, but not there."""
+    """One video as a reader found it. ``group`` None: no group is known; ``bytes`` None: named, but not there.
+
+    ``path`` None: its features were imported, and where the video lies is not known.
+    """
 
     video_id: str
-    path: str
+    path: str | None
     label: str | None
     group: str | None
     split: str | None

@@ -38,8 +38,13 @@ def build(listing: Sequence[SourceFile], read: Callable[[str], bytes], source: s
         InputError: the source cannot be used as it is; one sentence that says why and what to do.
     """
     draft = _draft(listing, read, source, data)
+    return assemble(draft, data, seed, numbered=data.dataset == "ucf101")
+
+
+def assemble(draft: Draft, data: Data, seed: int, *, numbered: bool) -> Catalog:
+    """The catalog of what a reader found. `numbered`: groups are numbers that repeat across classes, as UCF101's."""
     videos = sorted(draft.videos)
-    if data.dataset == "ucf101":
+    if numbered:
         videos = with_validation(videos, seed)
     table = _table(videos, draft.classes, seed)
     warnings = [
@@ -62,6 +67,8 @@ def _draft(listing: Sequence[SourceFile], read: Callable[[str], bytes], source: 
             return read_csv(listing, read(source), source)
         case "ucf101":
             return read_ucf101(listing, read, source, data.split)
+        case "features":
+            raise InputError(f"{source}: features are no videos; use `actionrec import {source} --root ...`")
 
 
 def _table(videos: Sequence[Video], classes: Sequence[str] | None, seed: int) -> pa.Table:

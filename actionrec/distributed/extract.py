@@ -11,6 +11,7 @@ from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
+from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import Root, begin
 from actionrec.storage.sources import source_folder
 from actionrec.storage.store import Store
@@ -42,6 +43,7 @@ def extract(
     With `retry_failed`, parts with a failed video are computed again under their own key. Returns what the status table
     says of the catalog now; raises ActionrecError when the store or Ray gives out, with all that is committed kept.
     """
+    refuse_imported(root)
     catalog = root.catalog()
     ids: list[str] = catalog["video_id"].to_pylist()
     if not ids:

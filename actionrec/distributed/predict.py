@@ -22,6 +22,7 @@ from actionrec.learning.metrics import best
 from actionrec.media.isolate import Decoder
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.stages.fuse import load_fused
+from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import STAGES, Root, absolute, record
 from actionrec.storage.store import open_store
 from actionrec.storage.weights import prepare
@@ -58,6 +59,7 @@ class Predictor:
 
     def __init__(self, root: Root) -> None:
         """InputError where a network is missing, or is not the one that the later ones were trained on."""
+        refuse_imported(root)
         config, seed = root.config, root.config.seeds[0]
         self._config, device = config, _device(config)
         _check_ancestry(root)

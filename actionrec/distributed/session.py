@@ -17,7 +17,12 @@ import ray
 from actionrec.errors import ActionrecError
 
 MIN_LOGICAL_CPUS = 8  # Ray counts helpers as whole CPUs; pool sizes, not this number, bound the real work
-QUIET = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "PYTHONWARNINGS": "ignore"}
+QUIET = {
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_AIR_NEW_OUTPUT": "0",  # or Ray Tune draws boxes, whatever its verbosity
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from actionrec.features.finetune import FineTuner, backbone_tensors, middles, up
 from actionrec.features.frame_cnn import build_frame_cnn, mean_std, normalize, stretch
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
+from actionrec.storage.importing import refuse_imported
 from actionrec.storage.models import Model
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import Sample, Samples, class_labels
@@ -56,6 +57,7 @@ def train_spatial(
         raise InputError(
             "fine-tuning is off (finetune.blocks=0): say how many upper blocks learn, such as --set finetune.blocks=3"
         )
+    refuse_imported(root)
     catalog = root.catalog()
     if wrong := problems(catalog):
         raise InputError(f"{root.store.url}: {wrong[0]}")

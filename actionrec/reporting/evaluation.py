@@ -19,6 +19,8 @@ def render(name: str, table: pa.Table, made_by: str) -> str:
     match name:
         case "ablation":
             return _page("Streams and ways to fuse them", made_by, _ABLATION_NOTE, _ablation(rows))
+        case "table1":
+            return _page("Table I: recurrent networks", made_by, _TABLE1_NOTE, _table1(rows))
         case "table2":
             return _page("Table II: the whole", made_by, _TABLE2_NOTE, _table2(rows))
         case "classes":
@@ -39,6 +41,11 @@ _ABLATION_NOTE = (
     "softmax: of one stream, its recurrent network's own head; of several, a softmax layer on their embeddings. "
     "svm: the linear SVM on them. average: the mean of the streams' softmax outputs. The row marked best is "
     "the best on validation, the test split having no say. " + INTERVAL
+)
+_TABLE1_NOTE = (
+    "The row marked best is the best on validation, the test split having no say. Differences are of test top-1 from "
+    "that row; their intervals are not adjusted for so many comparisons, so one in twenty would miss 0 by chance. "
+    "The paper's own figures are for UCF101's 101 classes and are left empty where they are not known here. " + INTERVAL
 )
 _TABLE2_NOTE = (
     "Published is the paper's own figure, for UCF101 with pretrained networks; it is comparable with ours only where "
@@ -71,6 +78,32 @@ def _ablation(rows: list[dict[str, Any]]) -> str:
             ],
         )
         + f"\nThe largest class is {rows[0]['majority']:.1%} of the {rows[0]['n_test']} test videos.\n"
+    )
+
+
+def _table1(rows: list[dict[str, Any]]) -> str:
+    columns = ["model", "hidden units", "parameters", "seeds", "validation top-1", "test top-1", "sd", "95 %"]
+    columns += ["test top-5", "sd", "paper top-1", "paper top-5", "difference", "95 %", "epochs", "s an epoch", ""]
+    return markdown(
+        columns,
+        [
+            [
+                row["model"],
+                row["units"],
+                row["parameters"],
+                len(row["seeds"]) or None,
+                *(percent(row[name]) for name in ("val_top1", "top1", "top1_sd")),
+                _interval(row, "top1"),
+                *(percent(row[name]) for name in ("top5", "top5_sd", "paper_top1", "paper_top5", "difference")),
+                _interval(row, "difference"),
+                row["epochs"],
+                row["seconds_per_epoch"],
+                "; ".join(
+                    ["best on validation"] * row["best_on_validation"] + [row["status"]] * (row["status"] != "done")
+                ),
+            ]
+            for row in rows
+        ],
     )
 
 

@@ -21,12 +21,14 @@ def dataset(root: Root) -> str:
     classes = len(set(catalog["label"].to_pylist()) - {None})
     groups = len(set(catalog["group"].to_pylist()))
     sizes = ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test"))
-    name = (root.config.data.source or "imported features").rstrip("/").rpartition("/")[2]
+    name = str(root.config.data.source).rstrip("/").rpartition("/")[2]
     return f"{name}: {sizes} videos, {classes} classes, {groups} groups"
 
 
 def weights(root: Root) -> str:
     """Whether the networks that made the features had learnt anything."""
+    if root.config.data.dataset == "features":
+        return "imported features"
     random = random_networks(root.config)
     return f"random ({', '.join(random)})" if random else "pretrained"
 

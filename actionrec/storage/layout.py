@@ -9,6 +9,7 @@ STATUS = "features/status/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 HOLDOUT = "holdout/"
+TUNE = "tune/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
 RNN_STREAMS = ("spatial", "motion", "audio")  # that have a recurrent network, in the order they are concatenated
 STREAMS_OF = {"extract": ("spatial", "flow", "audio"), "motion": ("motion",)}  # what each pass over parts yields
@@ -32,6 +33,12 @@ def rnn(stream: str) -> str:
 
 def video_embeddings(further_seed: int | None = None) -> str:
     return f"{EMBEDDINGS}video.parquet" if further_seed is None else f"{EMBEDDINGS}seed-{further_seed}/video.parquet"
+
+
+def trial(name: str, seed: int, kind: str = "json") -> str:
+    """What came of training one row of Table I with one seed, or, as safetensors, its unfinished training."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
+    return f"{TUNE}rnn/{slug}-seed-{seed}.{kind}"
 
 
 def table(name: str, kind: str = "parquet") -> str:

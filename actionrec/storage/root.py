@@ -27,6 +27,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "spatial": (layout.model(layout.FRAME_CNN),),
     "extract": (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
     "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
+    "tune": (f"{layout.TABLES}table1.", layout.TUNE),
     "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),
     "fusion": (layout.model(layout.FUSION),),
     "evaluate": tuple(
@@ -134,8 +135,8 @@ def _with_absolute_source(config: Config) -> Config:
 
 
 def _from(stage: str) -> list[str]:
-    """`stage` and all that follow it."""
-    return list(STAGES)[list(STAGES).index(stage) :]
+    """`stage` and all that follow it. Nothing follows from the sweep: it compares, and trains no model that is used."""
+    return [stage] if stage == "tune" else list(STAGES)[list(STAGES).index(stage) :]
 
 
 def _refuse_changes(root: Root) -> None:
@@ -165,6 +166,7 @@ _SECTIONS: dict[str, tuple[str, ...]] = {
     "spatial": ("finetune.", "frame.", "clip."),
     "extract": ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed"),
     "motion": ("motion.",),
+    "tune": ("rnn.", "tune.stream", "fusion.l2", "fusion.normalization"),
     "rnn": ("rnn.",),
     "fusion": ("fusion.", "streams"),
     "evaluate": ("fusion.bootstrap",),
@@ -175,6 +177,8 @@ _TRAINED = ("spatial", "motion", "rnn", "anomaly")
 
 def settings(stage: str, config: Config) -> dict[str, Any]:
     """Dotted key -> value of exactly the knobs that can change what `stage` writes for a video that does not fail."""
+    if stage == "extract" and config.data.dataset == "features":
+        return {}  # imported: nothing but the file decides
     flat = configuration.flatten(config)
     irrelevant = {"clip.allow_partial", "motion.embed_batch"}  # like limits.*, the first only decides which videos fail
     if stage == "catalog" and config.data.dataset != "ucf101":
@@ -183,6 +187,8 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
         irrelevant |= {"flow.weights", "flow.checkpoint"}
     if stage == "extract" and not configuration.random_networks(config):
         irrelevant |= {"seed"}
+    if stage == "tune":
+        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention")}
     if stage == "fusion":
         irrelevant |= {"fusion.bootstrap"}
     names = tuple(name for name in _SECTIONS[stage] if name.endswith("."))
@@ -237,6 +243,7 @@ def record(root: Root, stage: str) -> dict[str, Any]:
 
 
 _WANTING = {
+    "tune": "there is no sweep here; run `actionrec tune rnn`",
     "extract": "there are no features here; run `actionrec extract`",
     "motion": "there is no motion CNN here; run `actionrec train motion`",
     "rnn": "there are no recurrent networks here; run `actionrec train rnn`",

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,11 +72,22 @@ def motion_inputs(root: Root) -> dict[str, str]:
 
 def rnn_inputs(root: Root) -> dict[str, str]:
     """What the recurrent networks are made from, for their fingerprint. The motion CNN need not be there yet."""
+    return _inputs(root, root.config.streams)
+
+
+def tune_inputs(root: Root) -> dict[str, str]:
+    """What the sweep is made from: as any recurrent network, and the videos that it is judged by."""
+    stream = root.config.tune.stream
+    judged = sorted((video.video_id, video.target) for video in samples(root, stream).of("test"))
+    return _inputs(root, [stream]) | {"test videos": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]}
+
+
+def _inputs(root: Root, chosen: Sequence[str]) -> dict[str, str]:
     catalog = root.catalog()
     inputs = {"extract": record(root, "extract")["fingerprint"]}
-    if "motion" in root.config.streams:
+    if "motion" in chosen:
         inputs["motion"] = fingerprint("motion", root.config, motion_inputs(root))
-    streams = [stream for stream in root.config.streams if stream != "motion"]
+    streams = [stream for stream in chosen if stream != "motion"]
     return inputs | {f"videos with {stream}": _samples(root, stream, catalog).digest() for stream in streams}
 
 

@@ -27,7 +27,7 @@ def source_folder(data: Data) -> str:
     """The folder or prefix that holds the videos: a CSV's own folder, else the source itself."""
     if data.source is None:
         raise InputError("data.source: no source is given; name the folder, CSV or bucket that holds the videos")
-    return data.source.rpartition("/")[0] if data.dataset == "csv" else data.source
+    return data.source.rpartition("/")[0] if data.dataset in ("csv", "features") else data.source
 
 
 def catalog(root: Root) -> Catalogued:

@@ -19,11 +19,13 @@ ON_A_ROOT = COMMON | {"--root", "--replace"}
 SURFACE = {
     "synth": {"OUT", "--groups", "--clips-per-group", "--seconds", "--seed"},
     "catalog": {"SOURCE", "--dataset", "--split"} | ON_A_ROOT,
+    "import": {"FILE"} | ON_A_ROOT,
     "extract": {"--retry-failed"} | ON_A_ROOT,
     "train motion": ON_A_ROOT,
     "train rnn": {"--stream"} | ON_A_ROOT,
     "train fusion": ON_A_ROOT,
     "train spatial": ON_A_ROOT,
+    "tune rnn": ON_A_ROOT,
     "evaluate": ON_A_ROOT,
     "anomaly": {"--holdout"} | ON_A_ROOT,
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
@@ -38,8 +40,9 @@ JOBS = Path(__file__).resolve().parents[2] / "jobs"
 def commands() -> dict[str, Any]:
     """By what a person types; `train motion` is a command of the group `train`."""
     found: dict[str, Any] = dict(typer.main.get_group(cli.app).commands)
-    group = found.pop("train")
-    return found | {f"train {name}": command for name, command in group.commands.items()}
+    groups = {name: found.pop(name) for name in ("train", "tune")}
+    inner = {f"{group} {name}": each for group, verbs in groups.items() for name, each in verbs.commands.items()}
+    return found | inner
 
 
 def names(command: Any) -> set[str]:

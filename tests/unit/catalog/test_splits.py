@@ -28,7 +28,7 @@ def spread(videos, assigned):
 
 
 @pytest.mark.parametrize("many_groups", [splits.MANY_GROUPS, 1])
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(videos=VIDEOS, seed=st.integers(0, 3))
 def test_every_video_has_a_split_no_group_straddles_and_every_class_can_be_learnt(many_groups, videos, seed):
     with pytest.MonkeyPatch.context() as patch:
@@ -45,7 +45,7 @@ def test_every_video_has_a_split_no_group_straddles_and_every_class_can_be_learn
     assert learnt >= {label for label, groups in groups_of_class.items() if len(groups) == 1}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(videos=VIDEOS)
 def test_validation_comes_from_train_and_nothing_given_is_moved(videos):
     side_of_group = {group: "test" if group in ("g0", "g1") else "train" for _, group in videos}

@@ -1,0 +1,205 @@
+"""One trial of the sweep: a row of Table I trained with one seed by learning's own loop, then judged once.
+
+A trial trains in its own process, on features that its node holds once; see docs/decisions/0020-sweep.md.
+"""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from actionrec.config import Config
+from actionrec.distributed.feed import DirectData, Feed
+from actionrec.distributed.subjects import RnnSubject, SequenceLoader
+from actionrec.learning import fusion, metrics
+from actionrec.learning.architectures import Architecture
+from actionrec.learning.checkpoint import Epoch
+from actionrec.learning.embeddings import Embeddings
+from actionrec.learning.loop import Workers, fit
+from actionrec.learning.rnn import SequenceClassifier, parameters
+from actionrec.storage import layout, trials
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root
+from actionrec.storage.samples import Sample, read_sequences, samples, store_of
+from actionrec.storage.store import Store, open_store
+from actionrec.storage.trials import Outcome
+
+Held = Mapping[str, NDArray[np.float32]]  # video_id -> [L, E]
+JUDGED_AT_ONCE = 64  # videos
+
+
+@dataclass(frozen=True)
+class HeldLoader(SequenceLoader):
+    """A stream's sequences, all of them in memory."""
+
+    held: Held
+
+    def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[NDArray[np.float32]]:
+        return [self.held[sample.video_id] for sample in samples]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A network to be trained, and the rows that it serves: its own, and that of the SVM on its embeddings."""
+
+    rows: tuple[Architecture, ...]  # the first one is trained
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.rows[0].name}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What all trials share. Travels to workers, so it holds names and numbers only."""
+
+    config: Config
+    output_url: str
+    fingerprint: str
+    labels: Sequence[str]
+    videos: Mapping[str, Sequence[Sample]]  # by split
+
+    def width(self, held: Held) -> int:
+        width: int = next(iter(held.values())).shape[1]
+        return width
+
+    def targets(self, split: str) -> NDArray[np.int64]:
+        return np.array([video.target for video in self.videos[split]], np.int64)
+
+    def store(self) -> Store:
+        return open_store(self.output_url, self.config.storage)
+
+
+def prepare(root: Root, fingerprint: str) -> tuple[Sweep, Held]:
+    """The sweep of a root's stream, and the features of all videos that it trains on, chooses by or judges."""
+    found = samples(root, root.config.tune.stream)
+    videos = {split: found.of(split) for split in ("train", "val", "test")}
+    store, by_part = store_of(root, found.stream), dict[int, list[str]]()
+    for sample in (sample for of_split in videos.values() for sample in of_split):
+        by_part.setdefault(sample.part, []).append(sample.video_id)
+    held = {k: v for part, ids in by_part.items() for k, v in read_sequences(store, found.stream, part, ids).items()}
+    return Sweep(root.config, root.output.url, fingerprint, found.labels, videos), held
+
+
+def run(
+    sweep: Sweep, trial: Trial, held: Held, device: str, on_epoch: Callable[[Epoch], None] = lambda epoch: None
+) -> list[Outcome]:
+    """Train, judge, and store the outcome of each of the trial's rows. Goes on from the trial's last checkpoint.
+
+    ActionrecError where the loss is not finite, or a checkpoint is none.
+    """
+    row, config, store = trial.rows[0], sweep.config, sweep.store()
+    settings = dataclasses.replace(config, rnn=row.of(config.rnn))
+    width = sweep.width(held)
+    loader = HeldLoader(settings, "", config.tune.stream, width, held)
+    subject = RnnSubject(
+        trial.name, "", "", trial.seed, sweep.labels, sweep.videos["train"], sweep.videos["val"], loader
+    )
+    feed = Feed(loader, subject.train, subject.val, trial.seed, settings.rnn.batch, settings.rnn.shuffle_batches)
+    data = DirectData(feed, device)
+    torch.manual_seed(trial.seed)
+    network = subject.build().to(device)
+    subject.prepare(network, data, Workers())
+    key = layout.trial(row.name, trial.seed, "safetensors")
+    fitted = fit(
+        network,
+        data,
+        settings.rnn,
+        seed=trial.seed,
+        device=device,
+        resume=store.read(key) if store.exists(key) else None,
+        resume_name=f"{store.url}/{key}",
+        on_epoch=_Saver(store, key, config.train.checkpoint_s, on_epoch),
+    )
+    network.load_state_dict(fitted.tensors)
+    history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
+    outcomes = []
+    for each in trial.rows:
+        judge = _svm if each.svm else _softmax
+        val_rank, test_rank = judge(sweep, network.eval(), loader, device, trial.seed)
+        outcome = Outcome(
+            seeded(sweep.fingerprint, trial.seed),
+            each.name,
+            trial.seed,
+            "done",
+            parameters=parameters(settings.rnn, width, len(sweep.labels)),
+            best_epoch=fitted.best_epoch,
+            history=history,
+            val_rank=tuple(val_rank.tolist()),
+            test_rank=tuple(test_rank.tolist()),
+        )
+        outcomes.append(outcome)
+    for outcome in reversed(outcomes):  # the trained row's own goes last, as it takes the checkpoint away
+        trials.write(store, outcome)
+    return outcomes
+
+
+@dataclass
+class _Saver:
+    """Stores a checkpoint at the end of an epoch, at most one in `every_s` seconds, and tells who listens."""
+
+    store: Store
+    key: str
+    every_s: float
+    on_epoch: Callable[[Epoch], None]
+    last_s: float = dataclasses.field(default_factory=time.monotonic)
+
+    def __call__(self, epoch: Epoch, make_checkpoint: Callable[[], bytes]) -> None:
+        if time.monotonic() - self.last_s >= self.every_s:
+            self.store.put(self.key, make_checkpoint())
+            self.last_s = time.monotonic()
+        self.on_epoch(epoch)
+
+
+Ranks = tuple[NDArray[np.int64], NDArray[np.int64]]  # of validation and test videos
+
+
+def _softmax(sweep: Sweep, network: SequenceClassifier, loader: HeldLoader, device: str, seed: int) -> Ranks:
+    """By the network's own dense layer."""
+    val, test = (
+        metrics.ranks(_forward(network, loader, sweep.videos[split], device).astype(np.float64), sweep.targets(split))
+        for split in ("val", "test")
+    )
+    return val, test
+
+
+def _svm(sweep: Sweep, network: SequenceClassifier, loader: HeldLoader, device: str, seed: int) -> Ranks:
+    """By the linear SVM on the network's video embeddings."""
+    return _by_svm(sweep, lambda videos: _forward(network.embed, loader, videos, device), seed)
+
+
+def averaged(sweep: Sweep, held: Held) -> Ranks:
+    """By the linear SVM on each video's mean over time: what a recurrent network has to beat."""
+    seed = sweep.config.seeds[0]
+    return _by_svm(sweep, lambda videos: np.stack([held[video.video_id].mean(axis=0) for video in videos]), seed)
+
+
+def _by_svm(sweep: Sweep, vectors_of: Callable[[Sequence[Sample]], NDArray[np.float32]], seed: int) -> Ranks:
+    """By fusion's linear SVM on one vector a video; its normalisation is chosen on validation."""
+    stream, of = sweep.config.tune.stream, {}
+    for split, videos in sweep.videos.items():
+        ids = [video.video_id for video in videos]
+        of[split] = Embeddings(ids, {stream: vectors_of(videos)}, {stream: np.ones(len(ids), dtype=bool)})
+    targets = {split: sweep.targets(split) for split in of}
+    model = fusion.fit(
+        of["train"], targets["train"], of["val"], targets["val"], sweep.labels, sweep.config.fusion, seed
+    )
+    val, test = (metrics.ranks(model.decisions(of[split]), targets[split]) for split in ("val", "test"))
+    return val, test
+
+
+def _forward(
+    function: Callable[..., torch.Tensor], loader: HeldLoader, videos: Sequence[Sample], device: str
+) -> NDArray[np.float32]:
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(videos), JUDGED_AT_ONCE):
+            arrays = loader.collate(loader.load(videos[start : start + JUDGED_AT_ONCE], 0, False))
+            x_BLE, lengths_B = (torch.from_numpy(arrays[name]).to(device) for name in ("x", "lengths"))
+            found.append(function(x_BLE, lengths_B).float().cpu().numpy())
+    return np.concatenate(found)

@@ -1,0 +1,187 @@
+"""Table I from the outcomes of the sweep: every row of the paper, what it came to here, and how sure that is.
+
+Validation marks the best row; the test split has no say in anything.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from actionrec import schema
+from actionrec.learning import metrics
+from actionrec.learning.architectures import TABLE1
+from actionrec.reporting.evaluation import figure, render
+from actionrec.stages import provenance
+from actionrec.storage import layout, trials
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root
+from actionrec.storage.samples import samples
+from actionrec.storage.trials import Outcome
+
+BASELINE = "mean over time + SVM"
+TOP = 5
+
+Ranks = NDArray[np.int64]  # [N] of each video, how many classes come before its own
+
+
+@dataclass(frozen=True)
+class Table1:
+    """tables/table1 and what it came to."""
+
+    table: pa.Table
+    failed: Mapping[str, str]  # trial -> why
+
+    def facts(self) -> dict[str, object]:
+        """What a person is told: the row that validation marks, the baseline, and what is not there."""
+        rows = self.table.to_pylist()
+        done = [row for row in rows[:-1] if row["seeds"]]
+        found: dict[str, object] = {"rows": f"{len(done)} of {len(rows) - 1} of Table I finished"}
+        for row in (row for row in rows if row["best_on_validation"] or row["model"] == BASELINE):
+            found[row["model"]] = f"test top-1 {figure(row, 'top1')}"
+        return found
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """What figures are made from: the test videos' groups, the number of classes, and how often to resample."""
+
+    groups: Sequence[str]
+    classes: int
+    resamples: int
+    seed: int
+
+    def figures(self, val: Sequence[Ranks], test: Sequence[Ranks]) -> dict[str, Any]:
+        """Validation and test accuracies of some seeds."""
+        found = _mean_sd("val_top1", [_share(ranks, 1) for ranks in val])
+        for name, k in (("top1", 1), ("top5", TOP)):
+            if metrics.says_something(k, self.classes):
+                found |= _mean_sd(name, [_share(ranks, k) for ranks in test])
+                found |= self.interval(name, _hits(test, k))
+        return found
+
+    def interval(self, name: str, values_N: NDArray[np.float64]) -> dict[str, Any]:
+        low, high = metrics.interval(values_N, self.groups, self.resamples, self.seed) or (None, None)
+        return {f"{name}_low": low, f"{name}_high": high}
+
+
+def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_test: Ranks) -> Table1:
+    """Make tables/table1 from what the trials of the root's seeds have come to; a table that says the same stays."""
+    ended = {
+        row.name: [
+            found
+            for seed in root.config.seeds
+            if (found := trials.read(root.output, row.name, seed, seeded(fingerprint, seed))) is not None
+        ]
+        for row in TABLE1
+    }
+    judge = _judge(root)
+    rows = [_row(root, judge, row.name, row.units, ended[row.name]) for row in TABLE1]
+    rows.append(
+        {
+            "model": BASELINE,
+            "status": "baseline",
+            "best_on_validation": False,
+            "seeds": [],
+            "n_test": len(baseline_test),
+        }
+        | judge.figures([baseline_val], [baseline_test])
+    )
+    table = pa.Table.from_pylist(_compared(rows, judge, ended, baseline_test), schema=schema.TABLE1)
+    _write(root, table, fingerprint)
+    failed = {
+        f"{each.name}, seed {each.seed}": each.reason
+        for outcomes in ended.values()
+        for each in outcomes
+        if each.status == "failed"
+    }
+    return Table1(table, failed)
+
+
+def _judge(root: Root) -> _Judge:
+    found, catalog = samples(root, root.config.tune.stream), root.catalog()
+    group_of = dict(zip(catalog["video_id"].to_pylist(), catalog["group"].to_pylist(), strict=True))
+    groups = [group_of[video.video_id] for video in found.of("test")]
+    return _Judge(groups, len(found.labels), root.config.fusion.bootstrap, root.config.seed)
+
+
+def _row(root: Root, judge: _Judge, name: str, units: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    done = [each for each in outcomes if each.status == "done"]
+    row: dict[str, Any] = {
+        "model": name,
+        "units": units,
+        "status": _status(root, outcomes),
+        "best_on_validation": False,
+    }
+    if not done:
+        return row | {"seeds": []}
+    return (
+        row
+        | {"seeds": [each.seed for each in done], "parameters": done[0].parameters, "n_test": len(done[0].test_rank)}
+        | {"epochs": float(np.mean([len(each.history) for each in done]))}
+        | {"seconds_per_epoch": float(np.mean([epoch["seconds"] for each in done for epoch in each.history]))}
+        | judge.figures([np.array(each.val_rank) for each in done], [np.array(each.test_rank) for each in done])
+    )
+
+
+def _status(root: Root, outcomes: Sequence[Outcome]) -> str:
+    """One word where all seeds are alike; else what came of each."""
+    by_seed = {each.seed: f"{each.status}: {each.reason}" if each.reason else each.status for each in outcomes}
+    said = {seed: by_seed.get(seed, "not run") for seed in root.config.seeds}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"seed {seed} {what}" for seed, what in said.items())
+
+
+def _compared(
+    rows: list[dict[str, Any]], judge: _Judge, ended: Mapping[str, Sequence[Outcome]], baseline_test: Ranks
+) -> list[dict[str, Any]]:
+    """The rows with the best on validation marked, and every other one's difference from it."""
+    candidates = [row for row in rows if row["seeds"]]
+    if not candidates:
+        return rows
+    best = max(candidates, key=lambda row: row["val_top1"])
+    hits = {
+        name: _hits([np.array(each.test_rank) for each in outcomes if each.status == "done"], 1)
+        for name, outcomes in ended.items()
+        if any(each.status == "done" for each in outcomes)
+    } | {BASELINE: _hits([baseline_test], 1)}
+    for row in rows:
+        if row is best:
+            row["best_on_validation"] = True
+        elif row["model"] in hits:
+            gain_N = hits[row["model"]] - hits[best["model"]]
+            row |= {"difference": float(gain_N.mean())} | judge.interval("difference", gain_N)
+    return rows
+
+
+def _hits(ranks: Sequence[Ranks], k: int) -> NDArray[np.float64]:
+    """[N] the share of seeds whose network has the class among its k best."""
+    found: NDArray[np.float64] = np.mean([each < k for each in ranks], axis=0)
+    return found
+
+
+def _share(ranks: Ranks, k: int) -> float:
+    return float((ranks < k).mean())
+
+
+def _mean_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    mean, deviation = metrics.mean_sd(values)
+    return {name: mean, f"{name}_sd": deviation}
+
+
+def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
+    made_by = (
+        f"Data: {provenance.dataset(root)}. Stream: {root.config.tune.stream}; weights: {provenance.weights(root)}. "
+        f"Seeds: {', '.join(map(str, root.config.seeds))}. Sweep: {fingerprint}."
+    )
+    files = {
+        layout.table("table1", "md"): render("table1", table, made_by).encode(),
+        layout.table("table1"): schema.to_parquet(table, fingerprint),
+    }
+    for key, data in files.items():
+        if not root.output.exists(key) or root.output.read(key) != data:
+            root.output.put(key, data)

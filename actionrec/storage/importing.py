@@ -1,0 +1,101 @@
+"""Imported features as the spatial stream of a root: a catalog and committed parts, as if they had been extracted."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from actionrec import schema
+from actionrec.catalog.imported import Imported, read_features
+from actionrec.catalog.table import Catalog, assemble
+from actionrec.errors import InputError
+from actionrec.storage import layout, parts
+from actionrec.storage.root import Root, begin, fingerprint
+from actionrec.storage.store import open_store
+
+STREAM = "spatial"
+
+
+@dataclass(frozen=True)
+class Import:
+    """What came of it."""
+
+    table: pa.Table  # the catalog
+    width: int  # E
+    warnings: list[str]
+
+
+def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda done, videos: None) -> Import:
+    """Make the file data.source the catalog and the spatial stream of a root. A rerun goes on where the last ended.
+
+    InputError, and nothing written: the file cannot be used as it is, or another one has been imported here.
+    """
+    source = str(root.config.data.source)
+    data = _read(root, source)
+    found = read_features(data, source, root.config.limits.file_gib * 2**30)
+    catalog = assemble(found.draft, root.config.data, root.config.seed, numbered=found.numbered)
+    root.clear("catalog")
+    mark = begin(root, "extract", {"imported features": hashlib.sha256(data).hexdigest()})
+    if not root.begun("catalog"):
+        root.store.put(layout.CATALOG, schema.to_parquet(catalog.table, fingerprint("catalog", root.config, {})))
+    width = _write_parts(root, mark, catalog, found, on_videos)
+    return Import(catalog.table, width, catalog.warnings)
+
+
+def refuse_imported(root: Root) -> None:
+    """InputError where a root's features were imported: no videos are known, nor what made the features of them."""
+    if root.config.data.dataset == "features":
+        raise InputError(
+            f"{root.store.url}: its features were imported from {root.config.data.source}, and what made them is not "
+            "known; to extract, to fine-tune and to predict, make a root from videos with `actionrec run SRC --root R`"
+        )
+
+
+def _read(root: Root, source: str) -> bytes:
+    folder, _, name = source.rpartition("/")
+    try:
+        return open_store(folder or "/", root.config.storage).read(name)
+    except (FileNotFoundError, PermissionError):
+        raise InputError(f"{source}: the file is not there or may not be read") from None
+
+
+def _write_parts(
+    root: Root, mark: str, catalog: Catalog, found: Imported, on_videos: Callable[[int, int], None]
+) -> int:
+    sequences = dict(zip((video.video_id for video in found.draft.videos), found.sequences, strict=True))
+    width: int = found.sequences[0].shape[1]
+    planned = parts.plan(root.store, catalog.table["video_id"].to_pylist(), root.config.extract.part_videos, mark)
+    finished, done = parts.committed(root.store), 0
+    for part, ids in planned.items():
+        if part not in finished:
+            _write_part(root, mark, part, ids, [sequences[video_id] for video_id in ids], width)
+        done += len(ids)
+        on_videos(done, len(sequences))
+    return width
+
+
+def _write_part(
+    root: Root, mark: str, part: int, ids: Sequence[str], sequences: Sequence[NDArray[np.float32]], width: int
+) -> None:
+    """Streams that were not imported get files without rows: a part is complete when each stream has its file."""
+    rows = [
+        (
+            video_id,
+            {"frame_index": np.arange(len(sequence_LE), dtype=np.int32), "time_s": None, "embedding": sequence_LE},
+        )
+        for video_id, sequence_LE in zip(ids, sequences, strict=True)
+    ]
+    tables = {
+        "flow": schema.FLOW.empty_table(),
+        "audio": schema.embedding_table("audio", 1, []),
+        STREAM: schema.embedding_table(STREAM, width, rows),
+    }
+    for stream, table in tables.items():
+        root.store.put(layout.feature(stream, part), schema.to_parquet(table, mark))
+    status = [{"video_id": video_id, "stream": STREAM, "status": "ok"} for video_id in ids]
+    root.store.put(
+        layout.commit_mark(part), schema.to_parquet(pa.Table.from_pylist(status, schema=schema.STATUS), mark)
+    )

@@ -1,0 +1,137 @@
+"""Table I from outcomes written by hand: every row is there, its figures are right, and what is missing is said."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from actionrec.errors import InputError
+from actionrec.learning.architectures import TABLE1
+from actionrec.stages.table1 import BASELINE, Table1, write_table1
+from actionrec.storage import layout, trials
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root, begin
+from actionrec.storage.samples import samples, tune_inputs
+from actionrec.storage.trials import Outcome
+from tests.tiny_features import clips, make_root
+from tests.tiny_roots import snapshot
+
+CLASSES = 7
+HISTORY = tuple({"epoch": n, "seconds": float(1 + n), "val_top1": 0.5} for n in range(3))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Root:
+    settings = {"streams": ["spatial"], "seeds": [0, 1]}
+    return make_root(tmp_path / "root", clips(classes=CLASSES, clips_per_group=1), settings)
+
+
+def sweep(root: Root) -> str:
+    return begin(root, "tune", tune_inputs(root))
+
+
+def done(root: Root, name: str, seed: int, val: list[int], test: list[int], **more: Any) -> None:
+    """val, test: ranks of the first videos; the others' are 6, the last of 7 classes."""
+    counts = {split: len(samples(root, "spatial").of(split)) for split in ("val", "test")}
+    ranks = [tuple(given + [6] * (counts[split] - len(given))) for split, given in (("val", val), ("test", test))]
+    outcome = Outcome(seeded(sweep(root), seed), name, seed, "done", "", 10, 1, HISTORY, *ranks)
+    trials.write(root.output, dataclasses.replace(outcome, **more))
+
+
+def table(root: Root, baseline: list[int] | None = None) -> Table1:
+    counts = [len(samples(root, "spatial").of(split)) for split in ("val", "test")]
+    val, test = (np.full(count, 6) for count in counts)
+    test[: len(baseline or [])] = baseline or []
+    return write_table1(root, sweep(root), val, test)
+
+
+def rows(found: Table1) -> dict[str, dict[str, Any]]:
+    return {row["model"]: row for row in found.table.to_pylist()}
+
+
+def test_every_row_is_there_in_order_and_says_that_it_was_not_run(root: Root) -> None:
+    found = rows(table(root))
+    assert list(found) == [*(row.name for row in TABLE1), BASELINE]
+    assert {found[row.name]["status"] for row in TABLE1} == {"not run"}
+    assert all(found[row.name][name] is None for row in TABLE1 for name in ("top1", "top5", "val_top1", "parameters"))
+
+
+def test_figures_by_hand(root: Root) -> None:
+    done(root, "GRU 256", 0, [0, 0], [0, 0, 0, 4, 5])  # of 7 and 14 videos
+    done(root, "GRU 256", 1, [0], [0, 4])
+    row = rows(table(root))["GRU 256"]
+    assert (row["status"], row["seeds"], row["units"], row["parameters"], row["n_test"]) == (
+        "done",
+        [0, 1],
+        256,
+        10,
+        14,
+    )
+    assert row["top1"] == pytest.approx((3 / 14 + 1 / 14) / 2)
+    assert row["top1_sd"] == pytest.approx(np.std([3 / 14, 1 / 14], ddof=1))
+    assert row["top5"] == pytest.approx((4 / 14 + 2 / 14) / 2)
+    assert row["val_top1"] == pytest.approx((2 / 7 + 1 / 7) / 2)
+    assert (row["epochs"], row["seconds_per_epoch"]) == (3, 2)
+    assert row["top1_low"] < row["top1"] < row["top1_high"]
+
+
+def test_validation_alone_marks_the_best_and_differences_are_paired(root: Root) -> None:
+    done(root, "GRU 256", 0, [0, 0], [0])
+    done(root, "LSTM 256", 0, [0], [0, 0, 0])
+    found = rows(table(root, baseline=[0, 0]))
+    assert [name for name, row in found.items() if row["best_on_validation"]] == ["GRU 256"]
+    assert found["GRU 256"]["difference"] is None
+    assert found["LSTM 256"]["difference"] == pytest.approx(2 / 14)
+    assert 0 <= found["LSTM 256"]["difference_low"] <= 2 / 14 <= found["LSTM 256"]["difference_high"]
+    assert found[BASELINE]["difference"] == pytest.approx(1 / 14)
+    assert found["GRU 512"]["difference"] is None
+
+
+def test_what_failed_or_was_stopped_says_so_seed_by_seed(root: Root) -> None:
+    done(root, "GRU 256", 0, [0], [0])
+    for name, seed, status, reason in (
+        ("GRU 256", 1, "failed", "the loss became nan"),
+        ("GRU 512", 0, "stopped", "after 4 epochs"),
+        ("GRU 512", 1, "stopped", "after 4 epochs"),
+        ("LSTM 256", 0, "failed", "killed"),
+    ):
+        trials.write(root.output, Outcome(seeded(sweep(root), seed), name, seed, status, reason))
+    made = table(root)
+    found = rows(made)
+    assert found["GRU 256"]["status"] == "seed 0 done; seed 1 failed: the loss became nan"
+    assert found["GRU 256"]["seeds"] == [0] and found["GRU 256"]["top1"] == pytest.approx(1 / 14)
+    assert found["GRU 512"]["status"] == "stopped: after 4 epochs" and found["GRU 512"]["top1"] is None
+    assert found["LSTM 256"]["status"] == "seed 0 failed: killed; seed 1 not run"
+    assert made.failed == {"GRU 256, seed 1": "the loss became nan", "LSTM 256, seed 0": "killed"}
+    text = Path(root.store.url, layout.table("table1", "md")).read_text()
+    assert "seed 1 failed: the loss became nan" in text and "not adjusted" in text
+
+
+def test_top5_is_null_where_it_would_be_one_for_anything(tmp_path: Path) -> None:
+    root = make_root(tmp_path, clips(classes=3), {"streams": ["spatial"]})
+    done(root, "GRU 256", 0, [], [0])
+    assert rows(table(root))["GRU 256"]["top5"] is None
+
+
+def test_a_table_that_says_the_same_is_not_written_again(root: Root) -> None:
+    done(root, "GRU 256", 0, [0], [0])
+    table(root)
+    tables = Path(root.store.url, layout.TABLES)
+    before = snapshot(tables)
+    table(root)
+    assert len(before) == 2 and snapshot(tables) == before
+
+
+def test_a_damaged_outcome_and_one_of_another_sweep_are_named(root: Root) -> None:
+    key = layout.trial("S.BiGRU 512 + SVM", 1)
+    assert key == "tune/rnn/s-bigru-512-svm-seed-1.json"
+    for content in (b"{", b"[]", b"{}", json.dumps({"fingerprint": 3}).encode()):
+        root.output.put(key, content)
+        with pytest.raises(InputError, match=f"{key}: damaged; delete it"):
+            table(root)
+    done(root, "S.BiGRU 512 + SVM", 1, [], [], fingerprint="another")
+    with pytest.raises(InputError, match="other settings or data"):
+        table(root)

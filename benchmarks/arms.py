@@ -19,7 +19,8 @@ from verdicts import Outcome
 from actionrec import schema
 from actionrec.config import Rnn
 from actionrec.distributed.feed import DirectData, Feed
-from actionrec.distributed.subjects import RnnSubject, SequenceLoader
+from actionrec.distributed.subjects import RnnSubject
+from actionrec.distributed.trials import HeldLoader, read_held
 from actionrec.learning import fusion, metrics
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.loop import Workers, fit
@@ -27,17 +28,7 @@ from actionrec.stages import evaluate
 from actionrec.stages.fuse import load_fused
 from actionrec.stages.labelled import labelled
 from actionrec.storage.root import Root
-from actionrec.storage.samples import Sample, read_rows, read_sequences, samples, store_of, with_stream
-
-
-@dataclass(frozen=True)
-class HeldLoader(SequenceLoader):
-    """The product's loader, with every sequence in memory."""
-
-    held: Mapping[str, NDArray[np.float32]]
-
-    def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[NDArray[np.float32]]:
-        return [self.held[sample.video_id] for sample in samples]
+from actionrec.storage.samples import Sample, read_rows, samples, store_of, with_stream
 
 
 class Average(nn.Module):
@@ -119,20 +110,12 @@ class Study:
 
     @cached_property
     def _held(self) -> dict[str, NDArray[np.float32]]:
-        return sequences(self.root, self.stream, [each for split in schema.SPLITS for each in self._of(split)])
+        return read_held(self.root, self.stream, [each for split in schema.SPLITS for each in self._of(split)])
 
     def _means(self, split: str) -> Embeddings:
         ids = [each.video_id for each in self._of(split)]
         vectors = np.stack([self._held[video_id].mean(axis=0) for video_id in ids])
         return Embeddings(ids, {self.stream: vectors}, {self.stream: np.ones(len(ids), bool)})
-
-
-def sequences(root: Root, stream: str, chosen: Sequence[Sample]) -> dict[str, NDArray[np.float32]]:
-    by_part: dict[int, list[str]] = {}
-    for each in chosen:
-        by_part.setdefault(each.part, []).append(each.video_id)
-    store = store_of(root, stream)
-    return {k: v for part, ids in by_part.items() for k, v in read_sequences(store, stream, part, ids).items()}
 
 
 def seen(root: Root, spec: bursts.Spec) -> dict[str, float]:
@@ -148,7 +131,7 @@ def seen(root: Root, spec: bursts.Spec) -> dict[str, float]:
 def burst_probe(root: Root, spec: bursts.Spec) -> dict[str, float]:
     """Top-1 of a linear probe on the mean of a clip's frames inside its burst, and of one outside it."""
     indices, found = frame_indices(root), samples(root, "spatial")
-    embeddings = sequences(root, "spatial", found.videos)
+    embeddings = read_held(root, "spatial", found.videos)
     top1 = {}
     for where in ("inside", "outside"):
         parts = {}

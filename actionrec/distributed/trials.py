@@ -79,11 +79,17 @@ def prepare(root: Root, fingerprint: str) -> tuple[Sweep, Held]:
     """The sweep of a root's stream, and the features of all videos that it trains on, chooses by or judges."""
     found = samples(root, root.config.tune.stream)
     videos = {split: found.of(split) for split in ("train", "val", "test")}
-    store, by_part = store_of(root, found.stream), dict[int, list[str]]()
-    for sample in (sample for of_split in videos.values() for sample in of_split):
-        by_part.setdefault(sample.part, []).append(sample.video_id)
-    held = {k: v for part, ids in by_part.items() for k, v in read_sequences(store, found.stream, part, ids).items()}
+    held = read_held(root, found.stream, [video for of_split in videos.values() for video in of_split])
     return Sweep(root.config, root.output.url, fingerprint, found.labels, videos), held
+
+
+def read_held(root: Root, stream: str, videos: Sequence[Sample]) -> Held:
+    """A stream's sequences of these videos."""
+    by_part: dict[int, list[str]] = {}
+    for video in videos:
+        by_part.setdefault(video.part, []).append(video.video_id)
+    store = store_of(root, stream)
+    return {k: v for part, ids in by_part.items() for k, v in read_sequences(store, stream, part, ids).items()}
 
 
 def run(

@@ -33,8 +33,8 @@ class Vectors:
     def __len__(self) -> int:
         return len(self.values)
 
-    def rows(self, chosen: NDArray[np.bool_]) -> "Vectors":
-        """The videos for which `chosen` [N] is True."""
+    def rows(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Vectors":
+        """The videos for which `chosen` [N] is True, or those at these places."""
         return Vectors(self.values[chosen], self.present[chosen])
 
 

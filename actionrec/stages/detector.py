@@ -14,7 +14,8 @@ from actionrec.errors import InputError
 from actionrec.learning import anomaly
 from actionrec.learning.anomaly import Autoencoder, Scores, Vectors
 from actionrec.learning.loop import Fitted
-from actionrec.stages.embedding import place_of, read_embeddings
+from actionrec.stages.embedding import read_embeddings
+from actionrec.stages.labelled import embeddings_of
 from actionrec.storage import layout, models
 from actionrec.storage.recipes import fill
 from actionrec.storage.root import Root, record
@@ -66,25 +67,18 @@ class Detector:
 
 def read_videos(root: Root, seed: int, catalog: pa.Table) -> Videos:
     """The videos of `catalog` with the embeddings that `root` has for `seed`. InputError where it has none."""
-    table = read_embeddings(root, seed)
-    places = {video_id: place for place, video_id in enumerate(table["video_id"].to_pylist())}
+    found = embeddings_of(read_embeddings(root, seed), root.config.streams)
+    places = {video_id: place for place, video_id in enumerate(found.video_ids)}
     ids, labels, splits = (catalog[name].to_pylist() for name in ("video_id", "label", "split"))
     rows = np.array([places.get(video_id, -1) for video_id in ids], np.int64)
-    blocks = [_block(table[stream].combine_chunks(), rows) for stream in table.column_names[1:]]
-    widths = {name: table.schema.field(name).type.list_size for name in table.column_names[1:]}
-    values, present = (np.concatenate(each, axis=1) for each in zip(*blocks, strict=True))
-    if not np.isfinite(values).all():
-        raise InputError(f"{place_of(root, seed)}: it holds NaN or infinity; run `actionrec train rnn --replace rnn`")
-    return Videos(ids, labels, splits, Vectors(values, present), widths)
-
-
-def _block(column: pa.FixedSizeListArray, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """A stream's vectors [N, width], 0 where missing, and whether they are there; row -1 is missing."""
-    width = column.type.list_size
-    valid = np.append(column.is_valid().to_numpy(zero_copy_only=False), False)  # place -1
-    values = np.zeros((len(valid), width), np.float32)
-    values[valid] = column.drop_null().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return values[rows], np.repeat(valid[rows][:, None], width, axis=1)
+    widths = {stream: vectors_ND.shape[1] for stream, vectors_ND in found.vectors.items()}
+    values = np.concatenate(list(found.vectors.values()), axis=1)
+    present = np.concatenate(
+        [np.repeat(found.present[s][:, None], width, axis=1) for s, width in widths.items()], axis=1
+    )
+    absent = np.zeros((1, values.shape[1]))  # in place -1
+    whole = Vectors(np.vstack([values, absent.astype(np.float32)]), np.vstack([present, absent.astype(np.bool_)]))
+    return Videos(ids, labels, splits, whole.rows(rows), widths)
 
 
 def normal_classes(root: Root, classes: Sequence[str]) -> list[str]:

@@ -68,9 +68,13 @@ def build(model: models.Model, folder: str) -> SequenceClassifier:
 
 def read_embeddings(root: Root, seed: int) -> pa.Table:
     """embeddings/video.parquet of a seed [rows, schema.video_embeddings]. InputError: missing, or another's."""
-    name, fingerprint = place_of(root, seed), models.seeded(record(root, "rnn")["fingerprint"], seed)
+    key, fingerprint = (
+        layout.video_embeddings(root.further(seed)),
+        models.seeded(record(root, "rnn")["fingerprint"], seed),
+    )
+    name = f"{root.output.url}/{key}"
     try:
-        data = root.output.read(layout.video_embeddings(root.further(seed)))
+        data = root.output.read(key)
     except FileNotFoundError:
         raise InputError(f"{name}: there are no video embeddings here; run `actionrec train rnn`") from None
     try:
@@ -85,8 +89,3 @@ def read_embeddings(root: Root, seed: int) -> pa.Table:
     if schema.fingerprint_of(data) != fingerprint:
         raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn`, which makes it again")
     return schema.from_parquet(data, schema.video_embeddings(widths), name)
-
-
-def place_of(root: Root, seed: int) -> str:
-    """Where a seed's video embeddings lie, for a sentence."""
-    return f"{root.output.url}/{layout.video_embeddings(root.further(seed))}"

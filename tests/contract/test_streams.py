@@ -3,18 +3,21 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from actionrec import schema
 from actionrec.config import Limits
+from actionrec.distributed.motion import motion_row
 from actionrec.distributed.streams import Computed, Streams
 from actionrec.features import flow_codec
 from actionrec.features.flow import DisFlow
+from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.features.sampling import budget
 from actionrec.media.decode import Decoded, decode
 from actionrec.storage.local_store import LocalStore
@@ -34,7 +37,12 @@ MEDIA: dict[str, Callable[[], bytes]] = {
     "silent": media_files.silent,
     "0.3 s of sound": media_files.audio_short,
 }
-SCHEMAS = {"spatial": schema.embedding("spatial", 96), "flow": schema.FLOW, "audio": schema.embedding("audio", 128)}
+SCHEMAS = {
+    "spatial": schema.embedding("spatial", 96),
+    "flow": schema.FLOW,
+    "audio": schema.embedding("audio", 128),
+    "motion": schema.embedding("motion", EMBEDDING_WIDTH),
+}
 
 
 @functools.cache
@@ -53,7 +61,30 @@ def computed(name: str) -> dict[str, Computed]:
     return streams().compute(decoded(name))
 
 
+@functools.cache
+def embedder() -> MotionEmbedder:
+    torch.manual_seed(0)
+    network = MotionCNN(CONFIG.flow.stored_height, CONFIG.flow.stored_width, classes=3, dropout=0.5)
+    return MotionEmbedder(network, device="cpu", batch=CONFIG.motion.embed_batch)
+
+
+@functools.cache
+def motion(name: str) -> dict[str, Any]:
+    """From what is stored of flow and frames, as the motion CNN's pass reads it."""
+    flow, frames = row(name, "flow"), row(name, "spatial")
+    assert flow is not None and frames is not None
+    return motion_row(embedder(), flow, frames["frame_index"], frames["time_s"])
+
+
+def table_of(stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
+    if stream == "motion":
+        return schema.embedding_table("motion", EMBEDDING_WIDTH, rows)
+    return streams().table(stream, rows)
+
+
 def row(name: str, stream: str) -> dict[str, Any] | None:
+    if stream == "motion":
+        return motion(name)
     result = computed(name)[stream]
     assert result.error is None
     assert result.compute_s >= 0
@@ -64,7 +95,7 @@ def test_there_is_one_result_for_every_stream() -> None:
     assert set(computed("mp4")) == set(STREAMS)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SCHEMAS)
 @pytest.mark.parametrize("name", MEDIA)
 def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_float32(name: str, stream: str) -> None:
     found = row(name, stream)
@@ -83,10 +114,10 @@ def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_flo
     assert len(numbers) == len(times_s)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SCHEMAS)
 def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
-    table = streams().table(stream, rows)
+    table = table_of(stream, rows)
     assert table.schema.equals(SCHEMAS[stream])
     assert table["video_id"].to_pylist() == [name for name, _ in rows]
     read = schema.from_parquet(schema.to_parquet(table, "f"), SCHEMAS[stream], stream)
@@ -97,19 +128,19 @@ def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) 
             assert np.array_equal(np.array(read["embedding"][position].as_py(), np.float32), found["embedding"])
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SCHEMAS)
 def test_a_part_without_rows_has_the_schema_too(stream: str) -> None:
-    table = streams().table(stream, [])
+    table = table_of(stream, [])
     assert table.schema.equals(SCHEMAS[stream]) and table.num_rows == 0
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SCHEMAS)
 def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
     found = dict(row("mp4", stream) or {})
     numbers = "motion_px" if stream == "flow" else "embedding"
     found[numbers] = np.where(np.arange(found[numbers].size).reshape(found[numbers].shape) == 0, np.nan, found[numbers])
     with pytest.raises(ValueError, match=numbers):
-        schema.to_parquet(streams().table(stream, [("bad", found)]), "f")
+        schema.to_parquet(table_of(stream, [("bad", found)]), "f")
 
 
 @pytest.mark.parametrize("stream", STREAMS)
@@ -122,12 +153,12 @@ def test_values_are_the_same_again_and_whatever_was_computed_before(stream: str)
         assert table.equals(reference)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", SCHEMAS)
 def test_neighbours_in_a_part_do_not_touch_each_other(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
-    together = streams().table(stream, rows)
-    backwards = streams().table(stream, rows[::-1])
-    alone = pa.concat_tables([streams().table(stream, [pair]) for pair in rows])
+    together = table_of(stream, rows)
+    backwards = table_of(stream, rows[::-1])
+    alone = pa.concat_tables([table_of(stream, [pair]) for pair in rows])
     assert together.equals(alone)
     assert together.equals(backwards.take(list(range(len(rows)))[::-1]))
 

@@ -186,7 +186,7 @@ def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> N
     with torch.random.fork_rng():
         torch.manual_seed(subject.seed)
         network = subject.build().to(device)
-    resume = _checkpoint(store, subject)
+    resume = models.read_checkpoint(store, subject.folder + models.CHECKPOINT, subject.fingerprint)
     leave_out = functools.partial(models.leave_out, store, subject.folder, subject.fingerprint)
     with contextlib.closing(RayData(feed, subject.training.max_epochs, str(device), job.tasks, leave_out)) as data:
         if resume is None:
@@ -257,26 +257,10 @@ class _Keeper:
         if epoch.epoch == 0:
             _refuse_nothing(self._store, self._subject)
         if self._rank == 0 and time.monotonic() - self._kept >= self._every_s:
-            header = self._subject.fingerprint.encode().ljust(FINGERPRINT_BYTES)
-            self._store.put(self._subject.folder + models.CHECKPOINT, header + checkpoint())
+            key = self._subject.folder + models.CHECKPOINT
+            models.put_checkpoint(self._store, key, self._subject.fingerprint, checkpoint())
             self._kept = time.monotonic()
         self._report(epoch)
-
-
-FINGERPRINT_BYTES = 64  # before a checkpoint's own bytes: whose it is
-
-
-def _checkpoint(store: Store, subject: Subject) -> bytes | None:
-    """The bytes to go on from; None where there are none, or where they are another training's."""
-    try:
-        data = store.read(subject.folder + models.CHECKPOINT)
-    except FileNotFoundError:
-        return None
-    return (
-        data[FINGERPRINT_BYTES:]
-        if data[:FINGERPRINT_BYTES].decode(errors="replace").strip() == subject.fingerprint
-        else None
-    )
 
 
 def _workers() -> Workers:

@@ -21,8 +21,7 @@ from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.loop import Workers, fit
 from actionrec.learning.rnn import SequenceClassifier, parameters
-from actionrec.storage import layout, trials
-from actionrec.storage.models import seeded
+from actionrec.storage import layout, models, trials
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Sample, read_sequences, samples, store_of
 from actionrec.storage.store import Store, open_store
@@ -111,16 +110,16 @@ def run(
     torch.manual_seed(trial.seed)
     network = subject.build().to(device)
     subject.prepare(network, data, Workers())
-    key = layout.trial(row.name, trial.seed, "safetensors")
+    fingerprint, key = models.seeded(sweep.fingerprint, trial.seed), layout.trial(row.name, trial.seed, "safetensors")
     fitted = fit(
         network,
         data,
         settings.rnn,
         seed=trial.seed,
         device=device,
-        resume=store.read(key) if store.exists(key) else None,
+        resume=models.read_checkpoint(store, key, fingerprint),
         resume_name=f"{store.url}/{key}",
-        on_epoch=_Saver(store, key, config.train.checkpoint_s, on_epoch),
+        on_epoch=_Saver(store, key, fingerprint, config.train.checkpoint_s, on_epoch),
     )
     network.load_state_dict(fitted.tensors)
     history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
@@ -129,7 +128,7 @@ def run(
         judge = _svm if each.svm else _softmax
         val_rank, test_rank = judge(sweep, network.eval(), loader, device, trial.seed)
         outcome = Outcome(
-            seeded(sweep.fingerprint, trial.seed),
+            fingerprint,
             each.name,
             trial.seed,
             "done",
@@ -151,13 +150,14 @@ class _Saver:
 
     store: Store
     key: str
+    fingerprint: str
     every_s: float
     on_epoch: Callable[[Epoch], None]
     last_s: float = dataclasses.field(default_factory=time.monotonic)
 
     def __call__(self, epoch: Epoch, make_checkpoint: Callable[[], bytes]) -> None:
         if time.monotonic() - self.last_s >= self.every_s:
-            self.store.put(self.key, make_checkpoint())
+            models.put_checkpoint(self.store, self.key, self.fingerprint, make_checkpoint())
             self.last_s = time.monotonic()
         self.on_epoch(epoch)
 

@@ -15,6 +15,7 @@ from actionrec.storage.store import Store
 
 WEIGHTS, CONFIG, LABELS, HISTORY = "model.safetensors", "config.json", "labels.json", "history.json"
 CHECKPOINT = "checkpoint.safetensors"  # of an unfinished training
+FINGERPRINT_BYTES = 64  # before a checkpoint's own bytes: whose it is
 LEFT_OUT = "left_out-"  # begins the name of a note about one video, beside the checkpoint
 
 
@@ -58,6 +59,21 @@ def save(
 def finished(store: Store, folder: str, fingerprint: str) -> bool:
     """Whether the model is there and complete. InputError where it was made from something else."""
     return store.exists(folder + CONFIG) and bool(_config(store, folder, fingerprint))
+
+
+def put_checkpoint(store: Store, key: str, fingerprint: str, data: bytes) -> None:
+    """Store an unfinished training, marked as that of `fingerprint`."""
+    store.put(key, fingerprint.encode().ljust(FINGERPRINT_BYTES) + data)
+
+
+def read_checkpoint(store: Store, key: str, fingerprint: str) -> bytes | None:
+    """The bytes to go on from; None where there are none, or where they are another training's."""
+    try:
+        data = store.read(key)
+    except FileNotFoundError:
+        return None
+    owner = data[:FINGERPRINT_BYTES].decode(errors="replace").strip()
+    return data[FINGERPRINT_BYTES:] if owner == fingerprint else None
 
 
 def leave_out(store: Store, folder: str, fingerprint: str, video_id: str, reason: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from actionrec.distributed.session import kept
-from actionrec.distributed.train import FINGERPRINT_BYTES
+from actionrec.storage.models import FINGERPRINT_BYTES
 from tests.faults.drivers import REPOSITORY, Driver
 from tests.tiny_features import make_root
 from tests.tiny_roots import actionrec, snapshot

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from actionrec.distributed.session import kept
 from actionrec.learning.architectures import TABLE1
-from actionrec.storage import layout
-from actionrec.storage.root import Root
+from actionrec.storage import layout, models
+from actionrec.storage.root import Root, begin
+from actionrec.storage.samples import tune_inputs
 from tests.tiny_features import Clip, make_root
 from tests.tiny_roots import actionrec, snapshot
 
@@ -90,14 +91,16 @@ def test_a_trial_that_fails_is_a_row_that_says_why_and_is_tried_again(
 ) -> None:
     root = make_root(tmp_path / "root", settings={"streams": ["spatial"], "tune": {"max_failures": 0}})
     checkpoint = layout.trial("GRU 256", 0, "safetensors")
-    root.store.put(checkpoint, b"no checkpoint")
-    wanted = ("--set", "tune.rows=[GRU 256, GRU 512]", "--set", "rnn.max_epochs=1")
+    mine = models.seeded(begin(root, "tune", tune_inputs(root)), 0)
+    models.put_checkpoint(root.store, checkpoint, mine, b"damaged")
+    before = root.store.read(checkpoint)
+    wanted = ("--set", "tune.rows=[GRU 256, GRU 512]")
     assert actionrec("tune", "rnn", "--root", root.store.url, *wanted) == 1
     assert "1 trials failed" in " ".join(capsys.readouterr().err.split())
     table = rows(root)
     assert checkpoint in table.loc["GRU 256", "status"] and "delete it" in table.loc["GRU 256", "status"]
     assert table.loc["GRU 512", "status"] == "done"
-    assert Path(root.store.url, checkpoint).read_bytes() == b"no checkpoint"  # nothing is written over
+    assert Path(root.store.url, checkpoint).read_bytes() == before  # nothing is written over
 
     finished = snapshot(Path(root.store.url, "tune"))[f"rnn/{Path(layout.trial('GRU 512', 0)).name}"]
     Path(root.store.url, checkpoint).unlink()

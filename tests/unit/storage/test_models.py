@@ -98,3 +98,11 @@ def test_the_first_note_about_a_video_counts_and_saving_takes_all_notes_away(sto
     assert sorted(store.sizes(FOLDER)) == sorted(
         FOLDER + name for name in (models.CONFIG, models.HISTORY, models.LABELS, models.WEIGHTS)
     )
+
+
+def test_a_checkpoint_is_read_by_the_training_that_stored_it(tmp_path: Path) -> None:
+    store, key = LocalStore(str(tmp_path)), FOLDER + models.CHECKPOINT
+    assert models.read_checkpoint(store, key, MINE) is None
+    models.put_checkpoint(store, key, MINE, b"  data\n")
+    assert models.read_checkpoint(store, key, MINE) == b"  data\n"
+    assert models.read_checkpoint(store, key, "f2") is None

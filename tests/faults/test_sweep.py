@@ -21,7 +21,7 @@ SETTINGS = {
     "tune": {"rows": ROWS, "trials": 1},
     "rnn": {"max_epochs": 120, "stop_epochs": 120},
 }
-TRIAL = b"_run"  # Ray Tune names its actor after the trial's function
+TRIAL = b"ray::ImplicitFunc"  # what Ray Tune calls the actor of a function
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """The paper's claims as experiments that could fail, on rendered videos, as a table for docs/lab-book.md.
 
-    python benchmarks/claims.py --work runs/claims             about half an hour on two cores
+    python benchmarks/claims.py --work runs/claims             40 minutes on two cores
     python benchmarks/claims.py --work /tmp/smoke --smoke      the same with the smallest networks, other videos
 
 (a) all streams fused are better than the best single stream; (b) a recurrent network is better than averaging over time

@@ -327,7 +327,7 @@ def test_loss_that_is_not_finite_stops_with_one_sentence(bad: float) -> None:
         run([2.0, bad], Training(max_epochs=9), on_epoch=lambda epoch, save: told.append(epoch.epoch))
     sentence = str(caught.value)
     assert not isinstance(caught.value, InputError)
-    assert "validation loss" in sentence and "epoch 1" in sentence
+    assert "validation loss" in sentence and "epoch 2" in sentence
     assert "\n" not in sentence and not sentence.endswith(".")
     assert told == [0]  # an epoch that went wrong gets no checkpoint
 

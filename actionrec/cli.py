@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -60,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _explain(str(error), given)
         sys.exit(error.exit_code)
     except _Interrupted as interruption:
-        console.fail("interrupted; what is committed stays, and the same command goes on from there")
-        sys.exit(128 + interruption.number)
+        _end_interrupted(interruption)
     except Exception as error:  # noqa: BLE001 - a person gets a sentence even for what nobody foresaw
+        if isinstance(error.__cause__, _Interrupted):  # Ray's native code turns a signal into a SystemError
+            _end_interrupted(error.__cause__)
         _explain(f"{type(error).__name__}: {' '.join(str(error).split())} (--verbose shows where)", given)
         sys.exit(1)
 
@@ -347,6 +348,11 @@ class _Interrupted(BaseException):
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+
+def _end_interrupted(interruption: _Interrupted) -> NoReturn:
+    console.fail("interrupted; what is committed stays, and the same command goes on from there")
+    sys.exit(128 + interruption.number)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

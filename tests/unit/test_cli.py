@@ -172,3 +172,14 @@ def test_bad_input_is_exit_code_2_and_one_sentence_that_names_it(
 @pytest.mark.parametrize("arguments", [["extract"], ["no-such-verb"], ["extract", "--no-such-option"], ["synth"]])
 def test_what_the_parser_refuses_is_exit_code_2_too(arguments: list[str]) -> None:
     assert actionrec(*arguments) == 2
+
+
+def test_a_signal_that_native_code_has_wrapped_is_an_interruption_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def wrapped(*arguments: Any, **more: Any) -> None:
+        raise SystemError("returned a result with an exception set") from cli._Interrupted(signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "app", wrapped)
+    assert actionrec("version") == 128 + signal.SIGTERM
+    assert "interrupted" in capsys.readouterr().err

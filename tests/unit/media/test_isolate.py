@@ -267,7 +267,8 @@ def test_closing_ends_the_child_and_leaks_no_descriptor() -> None:
     with Decoder(CLIP, Limits()) as decoder:
         decoder.decode(media_files.one_frame())
     before = open_descriptors()
-    for _ in range(3):
+    rounds = 6
+    for _ in range(rounds):
         with Decoder(CLIP, Limits()) as decoder:
             for data in (media_files.one_frame(), media_files.text()):
                 try:
@@ -277,7 +278,8 @@ def test_closing_ends_the_child_and_leaks_no_descriptor() -> None:
         assert decoder._child.process.returncode is not None
         decoder.close()
     del video
-    assert open_descriptors() <= before
+    # A leak is at least one a round; other threads of this process (a Ray session of another test) may open one or two meanwhile.
+    assert open_descriptors() < before + rounds
 
 
 def test_decoders_in_several_threads_do_not_disturb_each_other() -> None:

@@ -192,6 +192,19 @@ def tune_rnn(
     verbs.tune_rnn(_open(root, config_name, assignments, replace), verbose)
 
 
+@tune.command("svm")
+def tune_svm(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """The fused SVM's streams, normalisation and L2 weight, chosen on validation; `train fusion` then goes by it."""
+    _belongs(replace, "svm")
+    verbs.tune_svm(_open(root, config_name, assignments, replace), verbose)
+
+
 @app.command()
 def evaluate(
     root: RootOption,

@@ -157,7 +157,7 @@ class Fusion:
     """The linear SVM on the concatenated video embeddings (IV.G)."""
 
     l2: float = knob(1e-2, 1e-12, 1e12)  # lambda of lambda |w|^2 + mean hinge loss (V.D)
-    normalization: Literal["auto", "standardize", "l2"] = "auto"  # auto: the better one on validation
+    normalization: Literal["auto", "standardize", "l2", "none"] = "auto"  # auto: the better one on validation
     missing: Literal["auto", "mask", "pattern"] = "auto"  # how videos without a stream are handled; see docs/decisions
     max_iterations: int = knob(10_000, 1, 10_000_000)
     bootstrap: int = knob(2000, 10, 1_000_000)  # resamples of test groups behind each 95 % interval
@@ -190,7 +190,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Tune:
-    """The sweep over Table I. Where it runs never changes a value."""
+    """The sweeps over Table I and over the SVM. Where they run never changes a value."""
 
     stream: Literal["spatial", "motion", "audio"] = "spatial"
     rows: tuple[str, ...] = ()  # names of rows; empty: all 19
@@ -200,6 +200,7 @@ class Tune:
     trials: int | None = knob(None, 1, 100_000)  # at once; default: one per core, or per share of a GPU
     gpus: float = knob(0.25, 0, 1)  # of a trial, where the cluster has any
     max_failures: int = knob(2, 0, 100)  # lost or failed runs of a trial before its row is marked failed
+    l2: tuple[float, ...] = knob((1e-5, 1e-4, 1e-3, 1e-1, 1.0), 1e-12, 1e12)  # the SVM's, beside fusion.l2
 
 
 @dataclass(frozen=True)

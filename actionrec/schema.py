@@ -126,6 +126,20 @@ TABLE1 = pa.schema(
     ]
 )
 
+# One row a setting of the SVM that was tried. There is no test figure: only the chosen one is judged, by `evaluate`.
+SVM = pa.schema(
+    [
+        ("streams", pa.list_(pa.string())),
+        ("normalization", pa.string()),
+        ("l2", pa.float64()),  # lambda
+        ("seeds", pa.list_(pa.int64())),
+        ("n_val", pa.int64()),
+        *_figures("val_top1", "val_top1_sd"),
+        ("converged", pa.bool_()),
+        ("chosen", pa.bool_()),  # what fusion uses
+    ]
+)
+
 TABLE2 = pa.schema(
     [
         ("system", pa.string()),

@@ -12,6 +12,7 @@ from actionrec.reporting import console
 
 if TYPE_CHECKING:
     from actionrec.distributed.networks import Listener
+    from actionrec.distributed.packed import Progress as Trials
     from actionrec.distributed.train import Progress
     from actionrec.storage.models import Model
     from actionrec.storage.parts import Reconciled
@@ -144,6 +145,12 @@ class _Show:
     def on_stage(self, text: str) -> None:
         self.display.stage(text, "videos")
 
+    def on_trials(self, now: "Trials") -> None:
+        self.display.update(now.done, now.trials, now.failed, note=now.last)
+
+    def on_trial_stage(self, text: str) -> None:
+        self.display.stage(text, "trials")
+
 
 def motion(root: "Root", verbose: bool) -> None:
     from actionrec.distributed.networks import train_motion
@@ -193,17 +200,10 @@ def fusion(root: "Root") -> None:
 
 
 def tune_rnn(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.tune import Progress
     from actionrec.distributed.tune import tune_rnn as sweep
 
     with _Show("Table I") as show:
-
-        def on_progress(now: Progress) -> None:
-            show.display.update(now.done, now.trials, now.failed, note=now.last)
-
-        found = sweep(
-            root, verbose=verbose, on_progress=on_progress, on_stage=lambda t: show.display.stage(t, "trials")
-        )
+        found = sweep(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
         show.facts |= found.facts()
         show.failures = {name: ("trial", why) for name, why in found.failed.items()}
         show.facts["table"] = f"{root.output.url}/tables/table1.md"
@@ -211,6 +211,15 @@ def tune_rnn(root: "Root", verbose: bool) -> None:
         raise ActionrecError(
             f"{len(found.failed)} trials failed, and their rows say so; run the same command to try them again"
         )
+
+
+def tune_svm(root: "Root", verbose: bool) -> None:
+    from actionrec.distributed.tune_svm import tune_svm as search
+
+    with _Show("search over the SVM") as show:
+        found = search(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
+        show.facts |= found.facts()
+        show.facts["table"] = f"{root.output.url}/tables/svm.md"
 
 
 def evaluate(root: "Root") -> None:
@@ -272,6 +281,7 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
         if "motion" in root.config.streams:
             motion(root, verbose)
         rnn(root, (), verbose)
+        tune_svm(root, verbose)
     fusion(root)
     evaluate(root)
     anomaly(root, None, verbose)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from actionrec.config import Config
 from actionrec.distributed.feed import DirectData, Feed
 from actionrec.distributed.subjects import RnnSubject, SequenceLoader
-from actionrec.learning import fusion, metrics
+from actionrec.learning import metrics, search
 from actionrec.learning.architectures import Architecture
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.embeddings import Embeddings
@@ -186,15 +186,18 @@ def averaged(sweep: Sweep, held: Held) -> Ranks:
 
 
 def _by_svm(sweep: Sweep, vectors_of: Callable[[Sequence[Sample]], NDArray[np.float32]], seed: int) -> Ranks:
-    """By fusion's linear SVM on one vector a video; its normalisation is chosen on validation."""
+    """By fusion's linear SVM on one vector a video; its normalisation and L2 weight are chosen on validation."""
     stream, of = sweep.config.tune.stream, {}
     for split, videos in sweep.videos.items():
         ids = [video.video_id for video in videos]
         of[split] = Embeddings(ids, {stream: vectors_of(videos)}, {stream: np.ones(len(ids), dtype=bool)})
     targets = {split: sweep.targets(split) for split in of}
-    model = fusion.fit(
-        of["train"], targets["train"], of["val"], targets["val"], sweep.labels, sweep.config.fusion, seed
-    )
+    top1, models = {}, {}
+    for setting in search.settings([stream], sweep.config.fusion, sweep.config.tune.l2):
+        models[setting], top1[setting] = search.attempt(
+            setting, of["train"], targets["train"], of["val"], targets["val"], sweep.labels, sweep.config.fusion, seed
+        )
+    model = models[search.best(top1)]
     val, test = (metrics.ranks(model.decisions(of[split]), targets[split]) for split in ("val", "test"))
     return val, test
 

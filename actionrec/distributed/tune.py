@@ -4,19 +4,16 @@ Outcomes lie under the root, one file a trial: a rerun runs what is not done. Ra
 go on from, for it is a pickle; see docs/decisions/0020-sweep.md.
 """
 
-import tempfile
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import ray
 import torch
 from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from actionrec.distributed import trials
-from actionrec.distributed.session import Cluster, cores, session
+from actionrec.distributed.packed import NOTE, TRIAL, Listener, gpu_share, run_packed, why
+from actionrec.distributed.session import Cluster, session
 from actionrec.distributed.trials import Held, Sweep, Trial
 from actionrec.errors import InputError
 from actionrec.learning.architectures import TABLE1, Architecture
@@ -29,21 +26,11 @@ from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
 
 
-@dataclass(frozen=True)
-class Progress:
-    """Where the sweep stands."""
-
-    done: int
-    trials: int
-    failed: int
-    last: str  # what the trial that reported last has come to
-
-
 def tune_rnn(
     root: Root,
     *,
     verbose: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,
+    on_progress: Listener = lambda progress: None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> Table1:
     """Run every trial of tune.rows and seeds that has not ended yet, and write tables/table1.
@@ -95,51 +82,22 @@ def _smallest_first(sweep: Sweep, held: Held, waiting: Sequence[Trial]) -> list[
     return sorted(waiting, key=lambda trial: parameters(trial.rows[0].of(sweep.config.rnn), width, classes))
 
 
-def _sweep(
-    sweep: Sweep, waiting: Sequence[Trial], held: Held, cluster: Cluster, on_progress: Callable[[Progress], None]
-) -> None:
+def _sweep(sweep: Sweep, waiting: Sequence[Trial], held: Held, cluster: Cluster, on_progress: Listener) -> None:
     """Run the trials. Each stores its own outcome; those that could not are stored here, as failed or stopped."""
-    config = sweep.config.tune
-    on_gpu = cluster.gpus > 0 and sweep.config.train.device != "cpu"
-    if sweep.config.train.device == "cuda" and not on_gpu:
-        raise InputError("the cluster has no GPUs now; wait for its workers, or set train.device=cpu")
-    at_once = config.trials or _at_once(cluster, config.gpus if on_gpu else 0)
-    share = min(1.0, cluster.cpus / (2 * at_once)) if cluster.cpus else 1.0
-    trainable = tune.with_resources(
-        tune.with_parameters(_run, sweep=sweep, trials=list(waiting), held=held, device="cuda" if on_gpu else "cpu"),
-        {"cpu": share, **({"gpu": config.gpus} if on_gpu else {})},
+    gpus = gpu_share(sweep.config, cluster)
+    results = run_packed(
+        _run,
+        [trial.name for trial in waiting],
+        cluster,
+        sweep.config,
+        on_progress,
+        gpus=gpus,
+        scheduler=_scheduler(sweep),
+        shared={"sweep": sweep, "trials": list(waiting), "held": held, "device": "cuda" if gpus else "cpu"},
     )
-    watch = _Watch(waiting, on_progress)
-    with tempfile.TemporaryDirectory(prefix="actionrec-tune-") as folder:
-        tuner = tune.Tuner(
-            trainable,
-            param_space={"trial": tune.grid_search(list(range(len(waiting))))},
-            tune_config=tune.TuneConfig(
-                metric="val_loss",
-                mode="min",
-                scheduler=_scheduler(sweep),
-                max_concurrent_trials=at_once,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                storage_path=folder,
-                failure_config=tune.FailureConfig(max_failures=config.max_failures),
-                callbacks=[watch],
-                verbose=0,
-            ),
-        )
-        results = tuner.fit()
-    for place in range(len(results)):
-        result = results[place]
-        trial = waiting[(result.config or {})["trial"]]
-        if not _ended(sweep, trial):
-            _store_unfinished(sweep, trial, result)
-
-
-def _at_once(cluster: Cluster, gpus: float) -> int:
-    if gpus:
-        return max(1, int(cluster.gpus / gpus))
-    return cores() if len(ray.nodes()) == 1 else max(1, int(cluster.cpus))
+    for place, result in results.items():
+        if not _ended(sweep, waiting[place]):
+            _store_unfinished(sweep, waiting[place], result)
 
 
 def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
@@ -157,9 +115,11 @@ def _run(settings: dict[str, Any], sweep: Sweep, trials: list[Trial], held: Held
     torch.set_num_threads(1)
 
     def report(epoch: Epoch) -> None:
-        tune.report({"val_loss": epoch.val_loss, "val_top1": epoch.val_top1, "epochs": epoch.epoch + 1})
+        done = epoch.epoch + 1
+        note = f"epoch {done}, validation loss {epoch.val_loss:.3f}"
+        tune.report({"val_loss": epoch.val_loss, "val_top1": epoch.val_top1, "epochs": done, NOTE: note})
 
-    run(sweep, trials[settings["trial"]], held, device, report)
+    run(sweep, trials[settings[TRIAL]], held, device, report)
 
 
 def _store_unfinished(sweep: Sweep, trial: Trial, result: Any) -> None:
@@ -167,45 +127,7 @@ def _store_unfinished(sweep: Sweep, trial: Trial, result: Any) -> None:
     epochs = int((result.metrics or {}).get("epochs", 0))
     status, reason = "stopped", f"after {epochs} epochs"
     if result.error is not None:
-        status, reason = "failed", _last_line(result.error)
+        status, reason = "failed", why(result.error)
     for row in trial.rows:
         fingerprint = seeded(sweep.fingerprint, trial.seed)
         outcomes.write(sweep.store(), outcomes.Outcome(fingerprint, row.name, trial.seed, status, reason))
-
-
-def _last_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
-
-
-class _Watch(tune.Callback):
-    """Tells the driver's listener how far the sweep is, at most once a second."""
-
-    def __init__(self, waiting: Sequence[Trial], on_progress: Callable[[Progress], None]) -> None:
-        self._waiting, self._on_progress = waiting, on_progress
-        self._done = self._failed = 0
-        self._last, self._told_s = "", 0.0
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}  # Ray pickles callbacks into an experiment state that nobody reads; a terminal's locks cannot be
-
-    def on_trial_result(
-        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
-    ) -> None:
-        if "val_loss" in result:
-            name = self._waiting[trial.config["trial"]].name
-            self._last = f"{name}: epoch {result['epochs']}, validation loss {result['val_loss']:.3f}"
-        if time.monotonic() - self._told_s >= 1:
-            self._tell()
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._done += 1
-        self._tell()
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._failed += 1
-        self._tell()
-
-    def _tell(self) -> None:
-        self._told_s = time.monotonic()
-        self._on_progress(Progress(self._done, len(self._waiting), self._failed, self._last))

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from actionrec.config import Fusion
 from actionrec.errors import InputError
 from actionrec.learning.embeddings import Embeddings, Video
-from actionrec.learning.linear import Kind, Linear, Normalizer, fit_linear
+from actionrec.learning.linear import NORMALIZATIONS, Kind, Linear, Normalizer, fit_linear
 from actionrec.learning.metrics import top_k
 
 Tensors = dict[str, NDArray[np.float64]]
@@ -30,7 +30,8 @@ class FusedModel:
 
     labels: tuple[str, ...]  # [C]
     widths: Mapping[str, int]  # D of each stream, in the order of concatenation
-    normalization: str  # standardize | l2
+    normalization: str  # standardize | l2 | none
+    l2: float  # lambda
     missing: str  # mask | pattern
     classifiers: tuple[Linear, ...]  # mask: one; pattern: one for each set of streams, the largest set first
     candidates: tuple[Mapping[str, Any], ...] = ()  # what was tried, each with its top-1 on validation
@@ -80,6 +81,7 @@ class FusedModel:
         return {
             "widths": dict(self.widths),
             "normalization": self.normalization,
+            "l2": self.l2,
             "missing": self.missing,
             "classifiers": [{"streams": list(c.streams), "flagged": list(c.flagged)} for c in self.classifiers],
             "candidates": [dict(candidate) for candidate in self.candidates],
@@ -104,17 +106,18 @@ def restore(
     """The model of which `tensors()` and `described()` were stored. InputError where they do not fit together."""
     try:
         widths = {str(stream): int(width) for stream, width in described["widths"].items()}
-        standardized = {"standardize": True, "l2": False}[described["normalization"]]
+        normalization = described["normalization"]
         classifiers = tuple(
-            _restored(tensors, widths, standardized, len(labels), item["streams"], item["flagged"])
+            _restored(tensors, widths, normalization, len(labels), item["streams"], item["flagged"])
             for item in described["classifiers"]
         )
-        if described["missing"] not in ("mask", "pattern") or not classifiers:
-            raise ValueError(f"a rule {described['missing']!r} with {len(classifiers)} classifiers")
+        if described["missing"] not in ("mask", "pattern") or normalization not in NORMALIZATIONS or not classifiers:
+            raise ValueError(f"{normalization!r}, {described['missing']!r} and {len(classifiers)} classifiers")
         rest = tuple(described["candidates"]), tuple(described["warnings"])
+        l2 = float(described["l2"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"its config.json and its tensors do not fit together ({error})") from None
-    return FusedModel(tuple(labels), widths, described["normalization"], described["missing"], classifiers, *rest)
+    return FusedModel(tuple(labels), widths, normalization, l2, described["missing"], classifiers, *rest)
 
 
 def fit(
@@ -128,17 +131,16 @@ def fit(
 ) -> FusedModel:
     """The SVM of all streams of `train`, its normalisation and its rule for missing streams chosen on `val`.
 
-    Of equals the first is taken: standardize before l2, mask before pattern. Where no video of `train` and `val` lacks
-    a stream the rules cannot differ on them, and `auto` means mask. InputError where there is nothing to learn.
+    Of equals the first is taken: in the order of NORMALIZATIONS, and mask before pattern. Where no video of `train` and
+    `val` lacks a stream the rules cannot differ on them, and `auto` means mask. InputError: there is nothing to learn.
     """
-    normalizations = ("standardize", "l2") if fusion.normalization == "auto" else (fusion.normalization,)
     rules: tuple[str, ...] = (fusion.missing,)
     if fusion.missing == "auto":
         lacking = any(not part.present[s].all() for part in (train, val) for s in part.streams)
         rules = ("mask", "pattern") if lacking else ("mask",)
     tried = [
         fit_as(train, train_target_N, labels, "svm", normalization, rule, fusion, seed)
-        for normalization, rule in itertools.product(normalizations, rules)
+        for normalization, rule in itertools.product(normalizations(fusion), rules)
     ]
     top1 = [float(top_k(model.decisions(val), val_target_N, 1) or 0.0) for model in tried]
     candidates = tuple(
@@ -146,6 +148,11 @@ def fit(
         for model, value in zip(tried, top1, strict=True)
     )
     return dataclasses.replace(tried[int(np.argmax(top1))], candidates=candidates)
+
+
+def normalizations(fusion: Fusion) -> tuple[str, ...]:
+    """Those that are tried."""
+    return NORMALIZATIONS if fusion.normalization == "auto" else (fusion.normalization,)
 
 
 def fit_as(
@@ -179,7 +186,7 @@ def fit_as(
         classifiers.append(classifier)
         warnings += said
     widths = {stream: train.vectors[stream].shape[1] for stream in train.streams}
-    return FusedModel(tuple(labels), widths, normalization, rule, tuple(classifiers), (), tuple(warnings))
+    return FusedModel(tuple(labels), widths, normalization, fusion.l2, rule, tuple(classifiers), (), tuple(warnings))
 
 
 def subsets(streams: Sequence[str]) -> list[tuple[str, ...]]:
@@ -233,15 +240,17 @@ def _refuse_unlearnable(train: Embeddings, target_N: NDArray[np.int64]) -> None:
 def _restored(
     tensors: Mapping[str, NDArray[np.float64]],
     widths: Mapping[str, int],
-    standardized: bool,
+    normalization: str,
     classes: int,
     streams: Sequence[str],
     flagged: Sequence[str],
 ) -> Linear:
     name = "+".join(streams)
+    standardized = normalization == "standardize"
     normalizers = {
         stream: Normalizer(
             widths[stream],
+            normalization,
             _shaped(tensors, f"{name}.mean.{stream}", (widths[stream],)) if standardized else None,
             _shaped(tensors, f"{name}.scale.{stream}", (widths[stream],)) if standardized else None,
         )

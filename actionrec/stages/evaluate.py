@@ -1,12 +1,13 @@
 """What the finished models are worth: every subset of streams judged on the test split, once, by three classifiers.
 
 - softmax: of one stream its recurrent network's own head; of several, a softmax layer on their concatenated embeddings.
-- svm: the linear SVM on them, by the normalisation and the rule for missing streams that the fused model was given.
+- svm: the linear SVM on them, by the normalisation, L2 weight and rule for missing streams of the fused model.
 - average: the mean of the streams' own softmax outputs, as the two-stream papers fuse; of one stream it is softmax.
 
 Validation marks the best row; the test split has no say in anything.
 """
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -33,12 +34,13 @@ class Evaluated:
     """tables/ablation and what the whole came to."""
 
     ablation: pa.Table
+    fused: tuple[str, ...]  # the streams of the fused model
     written: bool
 
     def facts(self) -> dict[str, object]:
         """What a person is told: the whole, the best single stream, and chance."""
         rows = self.ablation.to_pylist()
-        whole = max(rows, key=lambda row: (len(row["streams"]), row["method"] == "svm"))
+        whole = next(row for row in rows if tuple(row["streams"]) == self.fused and row["method"] == "svm")
         single = max((row for row in rows if len(row["streams"]) == 1), key=lambda row: row["val_top1"])
         found: dict[str, object] = {
             f"{' + '.join(row['streams'])} ({row['method']})": f"test top-1 {figure(row, 'top1')}"
@@ -62,7 +64,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     digest = provenance.digest([first["test"].embeddings.video_ids, first["test"].target.tolist()])
     fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     if (stored := _stored(root, fingerprint)) is not None:
-        return Evaluated(stored, False)
+        return Evaluated(stored, fused[root.config.seeds[0]].streams, False)
     judged: list[Judged] = []
     for seed in root.config.seeds:
         on_stage(f"seed {seed}")
@@ -70,14 +72,14 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     tables = tables_of(root, fused[root.config.seeds[0]], judged, first)
     for name, table in tables.items():  # ablation is the last and says that all are there
         _write(root, name, table, fingerprint)
-    return Evaluated(tables["ablation"], True)
+    return Evaluated(tables["ablation"], fused[root.config.seeds[0]].streams, True)
 
 
 def judge(root: Root, seed: int, fused: FusedModel, sides: dict[str, Labelled]) -> list[Judged]:
     """Every subset of streams under each classifier, by the models of one seed."""
-    heads = {stream: _head(root, stream, seed) for stream in fused.streams}
+    heads: dict[str, Head] = {stream: _head(root, stream, seed) for stream in root.config.streams}
     found = []
-    for streams in fusion.subsets(fused.streams):
+    for streams in fusion.subsets(root.config.streams):
         for method, score in _methods(root, seed, fused, sides["train"], streams, heads).items():
             val, test = (score(sides[split].embeddings.of(streams)) for split in ("val", "test"))
             found.append(Judged(streams, method, seed, val, test))
@@ -91,7 +93,8 @@ def _methods(
 
     def fitted(kind: Kind) -> FusedModel:
         with_any = np.flatnonzero(np.any([train.embeddings.present[stream] for stream in streams], axis=0))
-        chosen, settings = train.embeddings.of(streams).rows(with_any), root.config.fusion
+        chosen = train.embeddings.of(streams).rows(with_any)
+        settings = dataclasses.replace(root.config.fusion, l2=fused.l2)
         return fusion.fit_as(
             chosen, train.target[with_any], fused.labels, kind, fused.normalization, fused.missing, settings, seed
         )

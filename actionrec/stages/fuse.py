@@ -10,8 +10,10 @@ from actionrec.config import random_networks
 from actionrec.errors import InputError
 from actionrec.learning import fusion
 from actionrec.learning.fusion import FusedModel
+from actionrec.learning.search import Setting
 from actionrec.stages.embedding import read_embeddings
 from actionrec.stages.labelled import labelled
+from actionrec.stages.svm import chosen_setting
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root, begin, record
 from actionrec.storage.samples import class_labels
@@ -22,13 +24,14 @@ class Fused:
     """The models of all seeds, by seed."""
 
     models: dict[int, FusedModel]
+    searched: bool  # whether `tune svm` chose the streams, the normalisation and the L2 weight
 
     def facts(self) -> dict[str, object]:
         """What a person is told."""
-        found: dict[str, object] = {}
+        found: dict[str, object] = {"settings": "the best of tune svm" if self.searched else "as configured"}
         for seed, model in self.models.items():
             top1 = max(candidate["val_top1"] for candidate in model.candidates)
-            chosen = f"{model.normalization}, missing streams by {model.missing}"
+            chosen = f"{model.normalization}, lambda {model.l2:g}, missing streams by {model.missing}"
             found[f"seed {seed}"] = f"{' + '.join(model.streams)}: validation top-1 {top1:.1%} ({chosen})"
             found |= {f"warning, seed {seed}": warning for warning in model.warnings[:1]}
         return found
@@ -39,13 +42,15 @@ def fuse(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> 
     for seed in root.config.seeds:
         read_embeddings(root, seed)  # before anything is deleted
     root.clear("fusion")
-    fingerprint = begin(root, "fusion", {"rnn": record(root, "rnn")["fingerprint"]})
+    setting = chosen_setting(root)
+    searched = {"svm": str(setting)} if setting else {}
+    fingerprint = begin(root, "fusion", {"rnn": record(root, "rnn")["fingerprint"]} | searched)
     for seed in root.config.seeds:
         folder, mine = layout.model(layout.FUSION, root.further(seed)), models.seeded(fingerprint, seed)
         if not models.finished(root.output, folder, mine):
             on_stage(f"fusion, seed {seed}")
-            _fit(root, seed, folder, mine)
-    return Fused({seed: load_fused(root, seed) for seed in root.config.seeds})
+            _fit(root, seed, setting, folder, mine)
+    return Fused({seed: load_fused(root, seed) for seed in root.config.seeds}, setting is not None)
 
 
 def load_fused(root: Root, seed: int) -> FusedModel:
@@ -60,16 +65,22 @@ def load_fused(root: Root, seed: int) -> FusedModel:
         raise InputError(f"{root.output.url}/{folder}: {error}; use --replace fusion") from None
 
 
-def _fit(root: Root, seed: int, folder: str, fingerprint: str) -> None:
+def _fit(root: Root, seed: int, setting: Setting | None, folder: str, fingerprint: str) -> None:
     sides = labelled(root, seed)
-    train, val, settings = sides["train"], sides["val"], root.config.fusion
+    streams: tuple[str, ...] = root.config.streams
+    settings = root.config.fusion
+    if setting is not None:
+        streams = setting.streams
+        settings = setting.of(settings)
+    train, val = (sides[split].embeddings.of(streams) for split in ("train", "val"))
     labels = class_labels(root.catalog())
-    model = fusion.fit(train.embeddings, train.target, val.embeddings, val.target, labels, settings, seed)
+    targets = sides["train"].target, sides["val"].target
+    model = fusion.fit(train, targets[0], val, targets[1], labels, settings, seed)
     models.save(
         root.output,
         folder,
         {name: torch.from_numpy(np.array(array)) for name, array in model.tensors().items()},
         fingerprint=fingerprint,
-        config=model.described() | {"seed": seed, "l2": settings.l2, "random_networks": random_networks(root.config)},
+        config=model.described() | {"seed": seed, "random_networks": random_networks(root.config)},
         labels=labels,
     )

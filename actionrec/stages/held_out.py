@@ -16,6 +16,7 @@ from actionrec.stages.detector import REMEDY, Detector, Videos, check_class, nor
 from actionrec.storage import layout
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import class_labels
+from actionrec.storage.store import put_changed
 
 NAME = "anomaly_holdout"
 Row = Mapping[str, Any]  # of schema.ANOMALY_HOLDOUT
@@ -94,8 +95,7 @@ def write(root: Root, name: str, table: pa.Table, markdown: str) -> None:
     files = {"parquet": schema.to_parquet(table, fingerprint), "md": markdown.encode()}
     for kind, data in files.items():
         key = layout.table(name, kind)
-        if not root.output.exists(key) or root.output.read(key) != data:
-            root.output.put(key, data)
+        put_changed(root.output, key, data)
 
 
 def _test_labels(catalog: pa.Table) -> list[str | None]:

@@ -20,6 +20,7 @@ from actionrec.storage import layout, trials
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root
 from actionrec.storage.samples import samples
+from actionrec.storage.store import put_changed
 from actionrec.storage.trials import Outcome
 
 BASELINE = "mean over time + SVM"
@@ -183,5 +184,4 @@ def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
         layout.table("table1"): schema.to_parquet(table, fingerprint),
     }
     for key, data in files.items():
-        if not root.output.exists(key) or root.output.read(key) != data:
-            root.output.put(key, data)
+        put_changed(root.output, key, data)

@@ -1,6 +1,7 @@
 """Where everything lies under a root: the only place that spells a key."""
 
 import re
+from collections.abc import Sequence
 
 CONFIG = "config.yaml"
 CATALOG = "catalog.parquet"
@@ -9,7 +10,8 @@ STATUS = "features/status/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 HOLDOUT = "holdout/"
-TUNE = "tune/"
+TUNE_RNN = "tune/rnn/"
+TUNE_SVM = "tune/svm/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
 RNN_STREAMS = ("spatial", "motion", "audio")  # that have a recurrent network, in the order they are concatenated
 STREAMS_OF = {"extract": ("spatial", "flow", "audio"), "motion": ("motion",)}  # what each pass over parts yields
@@ -38,7 +40,12 @@ def video_embeddings(further_seed: int | None = None) -> str:
 def trial(name: str, seed: int, kind: str = "json") -> str:
     """What came of training one row of Table I with one seed, or, as safetensors, its unfinished training."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
-    return f"{TUNE}rnn/{slug}-seed-{seed}.{kind}"
+    return f"{TUNE_RNN}{slug}-seed-{seed}.{kind}"
+
+
+def svm_trial(streams: Sequence[str], normalization: str, seed: int) -> str:
+    """What the SVM on these streams came to with one seed's embeddings, for every L2 weight."""
+    return f"{TUNE_SVM}{'+'.join(streams)}-{normalization}-seed-{seed}.json"
 
 
 def table(name: str, kind: str = "parquet") -> str:

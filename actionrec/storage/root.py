@@ -27,8 +27,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "spatial": (layout.model(layout.FRAME_CNN),),
     "extract": (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
     "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
-    "tune": (f"{layout.TABLES}table1.", layout.TUNE),
+    "tune": (f"{layout.TABLES}table1.", layout.TUNE_RNN),
     "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),
+    "svm": (f"{layout.TABLES}svm.", layout.TUNE_SVM),
     "fusion": (layout.model(layout.FUSION),),
     "evaluate": tuple(
         f"{layout.TABLES}{name}" for name in ("predictions.", "ablation.", "table2.", "confusion.", "classes.")
@@ -161,13 +162,15 @@ def _made_with(root: Root, stage: str) -> dict[str, Any]:
     return recorded
 
 
+_SVM = ("tune.l2", "fusion.l2", "fusion.normalization", "fusion.max_iterations")
 _SECTIONS: dict[str, tuple[str, ...]] = {
     "catalog": ("data.", "seed"),
     "spatial": ("finetune.", "frame.", "clip."),
     "extract": ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed"),
     "motion": ("motion.",),
-    "tune": ("rnn.", "tune.stream", "fusion.l2", "fusion.normalization"),
+    "tune": ("rnn.", "tune.stream", *_SVM),
     "rnn": ("rnn.",),
+    "svm": (*_SVM, "fusion.missing", "streams"),
     "fusion": ("fusion.", "streams"),
     "evaluate": ("fusion.bootstrap",),
     "anomaly": ("anomaly.", "streams"),
@@ -247,6 +250,7 @@ _WANTING = {
     "extract": "there are no features here; run `actionrec extract`",
     "motion": "there is no motion CNN here; run `actionrec train motion`",
     "rnn": "there are no recurrent networks here; run `actionrec train rnn`",
+    "svm": "there is no search over the SVM here; run `actionrec tune svm`",
     "fusion": "there is no fused model here; run `actionrec train fusion`",
     "anomaly": "there is no autoencoder here; run `actionrec anomaly`",
 }

@@ -42,6 +42,12 @@ class Store(Protocol):
         """Remove the key `prefix`, or all keys under it where it ends in "/"."""
 
 
+def put_changed(store: Store, key: str, data: bytes) -> None:
+    """Store the object unless it is there already, byte for byte."""
+    if not store.exists(key) or store.read(key) != data:
+        store.put(key, data)
+
+
 def open_store(url: str, storage: Storage) -> Store:
     """The store at `url`: a local path, or scheme://bucket/prefix. Credentials come from the environment only."""
     if "@" in (storage.endpoint_url or ""):

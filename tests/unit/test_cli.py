@@ -26,6 +26,7 @@ SURFACE = {
     "train fusion": ON_A_ROOT,
     "train spatial": ON_A_ROOT,
     "tune rnn": ON_A_ROOT,
+    "tune svm": ON_A_ROOT,
     "evaluate": ON_A_ROOT,
     "anomaly": {"--holdout"} | ON_A_ROOT,
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},

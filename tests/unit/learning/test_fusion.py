@@ -200,6 +200,8 @@ def test_validation_chooses_and_a_tie_takes_the_first() -> None:
         ("standardize", "pattern"),
         ("l2", "mask"),
         ("l2", "pattern"),
+        ("none", "mask"),
+        ("none", "pattern"),
     ]
     for how, rule, value in tried:
         alone = fusion.fit_as(train, target, LABELS, "svm", how, rule, Fusion(), 0)
@@ -228,7 +230,7 @@ def test_either_normalisation_can_win(wins: str, scale: bool) -> None:
     both = embeddings({"spatial": direction * length})
     first, second = np.arange(60), np.arange(60, 120)
     model = fusion.fit(both.rows(first), target[first], both.rows(second), target[second], LABELS[:2], Fusion(), 0)
-    assert model.normalization == wins and len(model.candidates) == 2  # nobody lacks a stream: one rule
+    assert model.normalization == wins and len(model.candidates) == 3  # nobody lacks a stream: one rule
 
 
 def test_validation_videos_are_not_learnt_from() -> None:

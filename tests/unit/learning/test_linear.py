@@ -27,8 +27,8 @@ def two_streams(videos: int = 30, lacking: tuple[int, ...] = ()) -> tuple[Embedd
 
 
 def test_a_feature_by_hand() -> None:
-    standardized = Normalizer(2, np.array([1.0, 2.0]), np.array([2.0, 0.5]))
-    normalizers = {"spatial": standardized, "audio": Normalizer(2)}
+    standardized = Normalizer(2, "standardize", np.array([1.0, 2.0]), np.array([2.0, 0.5]))
+    normalizers = {"spatial": standardized, "audio": Normalizer(2, "l2")}
     video = {"spatial": np.array([3, 1], np.float32), "audio": np.array([3, 4], np.float32)}
     np.testing.assert_allclose(feature(normalizers, ("audio",), video), [1, -2, 0.6, 0.8, 0])
     np.testing.assert_allclose(feature(normalizers, ("audio",), video | {"audio": None}), [1, -2, 0, 0, 1])
@@ -116,3 +116,19 @@ def test_embeddings_that_are_no_numbers_are_refused_by_stream_and_video(value: f
     vectors["audio"][3, 0] = value
     with pytest.raises(InputError, match="audio embedding of '3' holds NaN or infinity"):
         Embeddings(embeddings.video_ids, vectors, embeddings.present)
+
+
+def test_more_features_than_videos_is_solved_as_scikit_learn_solves_it() -> None:
+    """The detour over the space that the videos span changes nothing but the time."""
+    rng = np.random.default_rng(3)
+    vectors, target = rng.normal(size=(30, 200)).astype(np.float32), np.arange(30) % 3
+    train = Embeddings([str(i) for i in range(30)], {"spatial": vectors}, {"spatial": np.ones(30, bool)})
+    for l2 in (1e-4, 1e-2, 1.0):
+        own, said = fit_linear(
+            train, target, 3, kind="svm", normalization="none", fusion=Fusion(l2=l2, max_iterations=100_000), seed=0
+        )
+        machine = LinearSVC(loss="hinge", C=1 / (2 * l2 * 30), random_state=0, max_iter=100_000)
+        machine.fit(vectors.astype(np.float64), target)
+        assert not said
+        np.testing.assert_allclose(own.weight, machine.coef_, atol=1e-3 * np.abs(machine.coef_).max())
+        np.testing.assert_allclose(own.bias, machine.intercept_, atol=1e-3 * max(1, np.abs(machine.intercept_).max()))

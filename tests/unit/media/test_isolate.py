@@ -278,7 +278,7 @@ def test_closing_ends_the_child_and_leaks_no_descriptor() -> None:
         assert decoder._child.process.returncode is not None
         decoder.close()
     del video
-    # A leak is at least one a round; other threads of this process (a Ray session of another test) may open one or two meanwhile.
+    # A leak is at least one a round; other threads of this process (a Ray session) may open one or two meanwhile.
     assert open_descriptors() < before + rounds
 
 

@@ -1,0 +1,113 @@
+"""The search over the fused SVM's settings on Ray Tune: a trial is a subset of streams, a normalisation and a seed."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ray import tune
+
+from actionrec.config import Config
+from actionrec.distributed.packed import NOTE, TRIAL, Listener, run_packed, why
+from actionrec.distributed.session import session
+from actionrec.errors import ActionrecError
+from actionrec.learning import search
+from actionrec.learning.search import Setting
+from actionrec.stages.labelled import Labelled, labelled
+from actionrec.stages.svm import Attempt, Svm, all_settings, read_attempts, write_attempts, write_svm
+from actionrec.storage import layout
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root, begin, record
+from actionrec.storage.samples import class_labels
+from actionrec.storage.store import open_store
+
+
+class _Trial(NamedTuple):
+    """The settings that differ in their L2 weight alone."""
+
+    settings: tuple[Setting, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        return f"{' + '.join(self.settings[0].streams)}, {self.settings[0].normalization}, seed {self.seed}"
+
+    @property
+    def key(self) -> str:
+        return layout.svm_trial(self.settings[0].streams, self.settings[0].normalization, self.seed)
+
+
+def tune_svm(
+    root: Root,
+    *,
+    verbose: bool = False,
+    on_progress: Listener = lambda progress: None,
+    on_stage: Callable[[str], None] = lambda text: None,
+) -> Svm:
+    """Fit every setting on train, try it on validation, and write tables/svm, which fusion goes by.
+
+    Starts no Ray where all is tried. InputError where embeddings are missing or teach nothing; ActionrecError where
+    trials died, of which a rerun makes those that are missing.
+    """
+    sides = {seed: labelled(root, seed) for seed in root.config.seeds}  # refuses before anything is deleted or begun
+    root.clear("svm")
+    fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
+    by_trial: dict[tuple[object, ...], list[Setting]] = {}
+    for setting in all_settings(root):
+        by_trial.setdefault((setting.streams, setting.normalization), []).append(setting)
+    trials = [_Trial(tuple(settings), seed) for seed in root.config.seeds for settings in by_trial.values()]
+    waiting = [
+        trial for trial in trials if read_attempts(root.output, trial.key, seeded(fingerprint, trial.seed)) is None
+    ]
+    if waiting:
+        on_stage("Ray")
+        with session(verbose) as cluster:
+            on_stage(f"{len(waiting)} trials")
+            results = run_packed(
+                _run,
+                [trial.name for trial in waiting],
+                cluster,
+                root.config,
+                on_progress,
+                shared={
+                    "trials": waiting,
+                    "sides": sides,
+                    "labels": class_labels(root.catalog()),
+                    "config": root.config,
+                    "output_url": root.output.url,
+                    "fingerprint": fingerprint,
+                },
+            )
+        if died := [why(result.error) for result in results.values() if result.error is not None]:
+            raise ActionrecError(
+                f"{root.output.url}: {len(died)} of {len(waiting)} trials died ({died[0]}); run the same command again"
+            )
+    on_stage("tables")
+    return write_svm(root)
+
+
+def _run(
+    place: dict[str, Any],
+    trials: Sequence[_Trial],
+    sides: Mapping[int, Mapping[str, Labelled]],
+    labels: Sequence[str],
+    config: Config,
+    output_url: str,
+    fingerprint: str,
+) -> None:
+    """A trial, in a process of Ray Tune's."""
+    trial = trials[place[TRIAL]]
+    train, val = (sides[trial.seed][split] for split in ("train", "val"))
+    attempts = []
+    for setting in trial.settings:
+        model, top1 = search.attempt(
+            setting,
+            train.embeddings,
+            train.target,
+            val.embeddings,
+            val.target,
+            labels,
+            config.fusion,
+            trial.seed,
+        )
+        attempts.append(Attempt(setting.l2, top1, not model.warnings))
+        tune.report({NOTE: f"lambda {setting.l2:g}, validation top-1 {top1:.1%}"})
+    write_attempts(open_store(output_url, config.storage), trial.key, seeded(fingerprint, trial.seed), attempts)

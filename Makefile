@@ -30,10 +30,11 @@ check: .venv/.installed  ## lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.installed  ## measure extraction and training against their bare limits, and FlowNet2 against stock ptlflow
+bench: .venv/.installed  ## measure extraction, training and the sweep against their bare limits, and FlowNet2 against stock ptlflow
 	@$(BIN)/python benchmarks/extract.py $(ARGS)
 	@$(BIN)/python benchmarks/flow.py
 	@$(BIN)/python benchmarks/train.py
+	@$(BIN)/python benchmarks/tune.py
 
 lock:  ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also moves the pins (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv." >&2; exit 1; }

@@ -233,6 +233,17 @@ def anomaly(
 
 
 @app.command()
+def report(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """One page that shows everything under the root: report/index.html, which needs no other file and no network."""
+    verbs.report(_open(root, config_name, assignments, None))
+
+
+@app.command()
 def predict(
     videos: Annotated[list[str], typer.Argument(help="Video files, or URLs such as s3://bucket/clip.mp4.")],
     root: RootOption,
@@ -257,7 +268,7 @@ def run(
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Every step in order, each skipped when it is finished: catalog, extract, train, evaluate, anomaly."""
+    """Every step in order, each skipped when it is finished: catalog, extract, train, evaluate, anomaly, report."""
     verbs.run(
         _open(root, config_name, assignments, replace, _data_layer(source, dataset, split)), retry_failed, verbose
     )

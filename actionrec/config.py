@@ -194,6 +194,7 @@ class Tune:
 
     stream: Literal["spatial", "motion", "audio"] = "spatial"
     rows: tuple[str, ...] = ()  # names of rows; empty: all 19
+    in_run: bool = False  # whether `actionrec run` sweeps over Table I too: it trains many times as many networks
     scheduler: Literal["none", "asha"] = "none"  # asha: stop the trials that fall behind
     grace_epochs: int = knob(10, 1, 100_000)  # that asha leaves every trial
     reduction: int = knob(4, 2, 100)  # asha keeps one trial in so many at each rung

@@ -250,6 +250,13 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
             show.facts |= without.facts(without.holdout(root, holdout, retrain, on_stage=show.on_stage))
 
 
+def report(root: "Root") -> None:
+    from actionrec.stages.report import report as write
+
+    with _Show("report") as show:
+        show.facts |= write(root, on_stage=show.display.stage).facts()
+
+
 def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
     from actionrec.distributed.predict import predict as look
 
@@ -280,8 +287,11 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
             extract(root, retry_failed, verbose)
         if "motion" in root.config.streams:
             motion(root, verbose)
+        if root.config.tune.in_run:
+            tune_rnn(root, verbose)
         rnn(root, (), verbose)
         tune_svm(root, verbose)
     fusion(root)
     evaluate(root)
     anomaly(root, None, verbose)
+    report(root)

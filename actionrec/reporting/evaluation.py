@@ -1,11 +1,12 @@
 """The tables of an evaluation as Markdown, each with what made it and how it is to be read."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from actionrec.reporting.tables import escape, markdown, percent
+from actionrec.reporting.tables import Grid, escape, markdown, percent
 
 INTERVAL = (
     "Intervals are 95 % bootstrap intervals over test groups; a deviation (sd) is that of the seeds, "
@@ -13,22 +14,27 @@ INTERVAL = (
 )
 
 
+@dataclass(frozen=True)
+class Shown:
+    """How a table is shown: its title, how it is to be read, and its cells."""
+
+    title: str
+    note: str
+    grid: Grid
+
+
+def shown(name: str, table: pa.Table) -> Shown:
+    """The table `name` as people see it. KeyError for one that is for programs only."""
+    title, note, grid = _SHOWN[name]
+    return Shown(title, note, grid(table.to_pylist()))
+
+
 def render(name: str, table: pa.Table, made_by: str) -> str:
     """The Markdown of the table `name`; empty for a table that is for programs only."""
-    rows = table.to_pylist()
-    match name:
-        case "ablation":
-            return _page("Streams and ways to fuse them", made_by, _ABLATION_NOTE, _ablation(rows))
-        case "table1":
-            return _page("Table I: recurrent networks", made_by, _TABLE1_NOTE, _table1(rows))
-        case "table2":
-            return _page("Table II: the whole", made_by, _TABLE2_NOTE, _table2(rows))
-        case "svm":
-            return _page("The search over the SVM", made_by, _SVM_NOTE, _svm(rows))
-        case "classes":
-            return _page("Test accuracy by class", made_by, "Of the first seed.", _classes(rows))
-        case _:
-            return ""
+    if name not in _SHOWN:
+        return ""
+    found = shown(name, table)
+    return "\n\n".join([f"# {found.title}", escape(made_by), found.note, markdown(found.grid)]) + "\n"
 
 
 def figure(row: Mapping[str, Any], name: str) -> str:
@@ -61,38 +67,31 @@ _TABLE2_NOTE = (
 )
 
 
-def _page(title: str, *parts: str) -> str:
-    made_by, *rest = parts
-    return "\n\n".join([f"# {title}", escape(made_by), *rest]) + "\n"
-
-
-def _ablation(rows: list[dict[str, Any]]) -> str:
+def _ablation(rows: list[dict[str, Any]]) -> Grid:
     columns = ["streams", "classifier", "validation top-1", "test top-1", "sd", "95 %", "test top-5", "best"]
-    return (
-        markdown(
-            columns,
+    return Grid(
+        columns,
+        [
             [
-                [
-                    " + ".join(row["streams"]),
-                    row["method"],
-                    percent(row["val_top1"]),
-                    percent(row["top1"]),
-                    percent(row["top1_sd"]),
-                    _interval(row, "top1"),
-                    percent(row["top5"]),
-                    "best" if row["best_on_validation"] else None,
-                ]
-                for row in rows
-            ],
-        )
-        + f"\nThe largest class is {rows[0]['majority']:.1%} of the {rows[0]['n_test']} test videos.\n"
+                " + ".join(row["streams"]),
+                row["method"],
+                percent(row["val_top1"]),
+                percent(row["top1"]),
+                percent(row["top1_sd"]),
+                _interval(row, "top1"),
+                percent(row["top5"]),
+                "best" if row["best_on_validation"] else None,
+            ]
+            for row in rows
+        ],
+        f"The largest class is {rows[0]['majority']:.1%} of the {rows[0]['n_test']} test videos.",
     )
 
 
-def _table1(rows: list[dict[str, Any]]) -> str:
+def _table1(rows: list[dict[str, Any]]) -> Grid:
     columns = ["model", "hidden units", "parameters", "seeds", "validation top-1", "test top-1", "sd", "95 %"]
     columns += ["test top-5", "sd", "paper top-1", "paper top-5", "difference", "95 %", "epochs", "s an epoch", ""]
-    return markdown(
+    return Grid(
         columns,
         [
             [
@@ -115,9 +114,9 @@ def _table1(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _svm(rows: list[dict[str, Any]]) -> str:
+def _svm(rows: list[dict[str, Any]]) -> Grid:
     columns = ["streams", "normalization", "lambda", "validation top-1", "sd", ""]
-    return markdown(
+    return Grid(
         columns,
         [
             [
@@ -133,9 +132,9 @@ def _svm(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _table2(rows: list[dict[str, Any]]) -> str:
+def _table2(rows: list[dict[str, Any]]) -> Grid:
     columns = ["system", "figure", "top-1", "sd", "95 %", "test videos", "data", "weights"]
-    return markdown(
+    return Grid(
         columns,
         [
             [
@@ -153,10 +152,10 @@ def _table2(rows: list[dict[str, Any]]) -> str:
     )
 
 
-def _classes(rows: list[dict[str, Any]]) -> str:
+def _classes(rows: list[dict[str, Any]]) -> Grid:
     columns = ["class", "test videos", "top-1", "most often mistaken for", "so often"]
     ordered = sorted(rows, key=lambda row: (row["top1"] is None, row["top1"]))
-    return markdown(
+    return Grid(
         columns,
         [[row["label"], row["n_test"], percent(row["top1"]), row["mistaken_for"], row["mistaken"]] for row in ordered],
     )
@@ -165,3 +164,12 @@ def _classes(rows: list[dict[str, Any]]) -> str:
 def _interval(row: Mapping[str, Any], name: str) -> str | None:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
     return None if low is None else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+_SHOWN = {
+    "ablation": ("Streams and ways to fuse them", _ABLATION_NOTE, _ablation),
+    "table1": ("Table I: recurrent networks", _TABLE1_NOTE, _table1),
+    "table2": ("Table II: the whole", _TABLE2_NOTE, _table2),
+    "svm": ("The search over the SVM", _SVM_NOTE, _svm),
+    "classes": ("Test accuracy by class", "Of the first seed.", _classes),
+}

@@ -1,6 +1,7 @@
 """Tables as Markdown. Text that comes from people, such as a class name, is shown as it is and means nothing."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _MEANINGFUL = str.maketrans(
     {
@@ -14,12 +15,31 @@ _MEANINGFUL = str.maketrans(
 )
 
 
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A Markdown table. Cells are text, numbers, yes or no, or None, which is left empty."""
-    lines = [columns, ["---:" if _is_numeric(rows, place) else "---" for place in range(len(columns))]]
-    head = [" | ".join(line) for line in lines]
-    body = [" | ".join(map(_cell, row)) for row in rows]
-    return "".join(f"| {line} |\n" for line in (*head, *body))
+@dataclass(frozen=True)
+class Grid:
+    """A table for people. Cells are text, numbers, yes or no, or None, which is left empty."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    foot: str = ""  # a sentence below it
+
+    def is_numeric(self, place: int) -> bool:
+        """Whether a column is aligned as numbers are."""
+        values = [row[place] for row in self.rows if row[place] is not None]
+        return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+    def cells(self) -> list[list[str]]:
+        """The rows as plain text, of which nothing is escaped yet."""
+        return [[_cell(value) for value in row] for row in self.rows]
+
+
+def markdown(grid: Grid) -> str:
+    """A grid in Markdown."""
+    rule = ["---:" if grid.is_numeric(place) else "---" for place in range(len(grid.columns))]
+    head = [" | ".join(line) for line in (grid.columns, rule)]
+    body = [" | ".join(map(escape, row)) for row in grid.cells()]
+    text = "".join(f"| {line} |\n" for line in (*head, *body))
+    return f"{text}\n{grid.foot}\n" if grid.foot else text
 
 
 def escape(text: str) -> str:
@@ -41,9 +61,4 @@ def _cell(value: object) -> str:
         case float():
             return f"{value:.4g}"
         case _:
-            return escape(str(value))
-
-
-def _is_numeric(rows: Sequence[Sequence[object]], place: int) -> bool:
-    values = [row[place] for row in rows if row[place] is not None]
-    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+            return str(value)

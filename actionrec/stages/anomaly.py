@@ -157,30 +157,39 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
         f"{root.config.anomaly.quantile:g} quantile of {detector.n_normal_val} normal validation videos' scores. "
         "Training videos score too low: they were learnt from, and each is its own nearest neighbour.",
         "## How many",
-        tables.markdown(["split", "videos", "scored", "anomalous", "not scored"], [_counts(rows, s) for s in SPLITS]),
+        tables.markdown(
+            tables.Grid(["split", "videos", "scored", "anomalous", "not scored"], [_counts(rows, s) for s in SPLITS])
+        ),
     ]
     if scored.autoencoder is not None and scored.neighbors is not None:
         parts += [
             "## Test videos of the other classes against the normal ones",
             tables.markdown(
-                ["", "others", "normal", "AUROC", "average precision"],
-                [
-                    [name, each.n_unusual, each.n_usual, each.auroc, each.average_precision]
-                    for name, each in (("autoencoder", scored.autoencoder), ("nearest neighbours", scored.neighbors))
-                ],
+                tables.Grid(
+                    ["", "others", "normal", "AUROC", "average precision"],
+                    [
+                        [name, each.n_unusual, each.n_usual, each.auroc, each.average_precision]
+                        for name, each in (
+                            ("autoencoder", scored.autoencoder),
+                            ("nearest neighbours", scored.neighbors),
+                        )
+                    ],
+                )
             ),
         ]
     ranked = [row for row in rows if row["score"] is not None][:TOP]
     columns = ["video_id", "label", "split", "score", "anomalous", "neighbor_score"]
     parts += [
         f"## The {len(ranked)} most unusual",
-        tables.markdown(["rank", *columns], [[i, *(row[c] for c in columns)] for i, row in enumerate(ranked, 1)]),
+        tables.markdown(
+            tables.Grid(["rank", *columns], [[i, *(row[c] for c in columns)] for i, row in enumerate(ranked, 1)])
+        ),
     ]
     if missing := [[row["video_id"], row["split"]] for row in rows if row["score"] is None]:
         parts += [
             "## Not scored",
             f"{len(missing)} videos have no embedding; features/status says why. The first {min(TOP, len(missing))}:",
-            tables.markdown(["video_id", "split"], missing[:TOP]),
+            tables.markdown(tables.Grid(["video_id", "split"], missing[:TOP])),
         ]
     return "\n\n".join(parts) + "\n"
 

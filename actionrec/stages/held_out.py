@@ -146,5 +146,5 @@ def _markdown(root: Root, rows: Sequence[Row]) -> str:
         f"on the class all the same, so the figures are optimistic.{tuned} "
         f"Means over the seeds {', '.join(map(str, root.config.seeds))}."
     )
-    table = tables.markdown(columns, [[row[name] for name in columns] for row in rows])
+    table = tables.markdown(tables.Grid(columns, [[row[name] for name in columns] for row in rows]))
     return f"# Held-out classes\n\n{text}\n\n{table}\n"

@@ -10,6 +10,8 @@ STATUS = "features/status/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 HOLDOUT = "holdout/"
+REPORT = "report/index.html"
+STAGES = "stages/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
@@ -20,7 +22,7 @@ EXTRACT_STREAMS = STREAMS_OF["extract"]  # of one decode of a video
 
 def stage(name: str) -> str:
     """What a stage was made with, written when the stage first starts."""
-    return f"stages/{name}.json"
+    return f"{STAGES}{name}.json"
 
 
 def model(name: str, further_seed: int | None = None) -> str:

@@ -156,7 +156,7 @@ def test_a_file_over_the_limit_is_refused(plain_run: Run, ask: Ask) -> None:
 def test_five_classes_at_most_the_best_first(root: Root, plain_run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = np.array([0.5, -1.0, 2.0, 0.5, 0.0, 7.0, -3.0])
     classifier = Linear({"spatial": Normalizer(16, "l2")}, (), np.zeros((7, 16)), scores)
-    fused = FusedModel(tuple("abcdefg"), {"spatial": 16}, "l2", "mask", (classifier,))
+    fused = FusedModel(tuple("abcdefg"), {"spatial": 16}, "l2", 1e-2, "mask", (classifier,))
     monkeypatch.setattr("actionrec.distributed.predict.load_fused", lambda root, seed: fused)
     (prediction,) = predict(root, [str(plain_run.source / "a/000.avi")])
     assert prediction.top == (("f", 7.0), ("c", 2.0), ("a", 0.5), ("d", 0.5), ("e", 0.0))

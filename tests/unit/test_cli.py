@@ -29,6 +29,7 @@ SURFACE = {
     "tune svm": ON_A_ROOT,
     "evaluate": ON_A_ROOT,
     "anomaly": {"--holdout"} | ON_A_ROOT,
+    "report": COMMON | {"--root"},
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,

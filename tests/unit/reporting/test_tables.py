@@ -2,13 +2,13 @@
 
 import pytest
 
-from actionrec.reporting.tables import escape, markdown, percent
+from actionrec.reporting.tables import Grid, escape, markdown, percent
 
 
 def test_a_table_by_hand() -> None:
-    assert markdown(["class", "videos", "best"], [["a", 3, True], ["b", 0.123456, False], [None, None, None]]) == (
-        "| class | videos | best |\n| --- | ---: | --- |\n| a | 3 | yes |\n| b | 0.1235 | no |\n|  |  |  |\n"
-    )
+    assert markdown(
+        Grid(["class", "videos", "best"], [["a", 3, True], ["b", 0.123456, False], [None, None, None]])
+    ) == ("| class | videos | best |\n| --- | ---: | --- |\n| a | 3 | yes |\n| b | 0.1235 | no |\n|  |  |  |\n")
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_a_table_by_hand() -> None:
 )
 def test_a_name_means_nothing(name: str, shown: str) -> None:
     assert escape(name) == shown
-    assert markdown(["class"], [[name]]).splitlines()[2:] == [f"| {shown} |"]  # one line, one cell
+    assert markdown(Grid(["class"], [[name]])).splitlines()[2:] == [f"| {shown} |"]  # one line, one cell
 
 
 def test_percent() -> None:

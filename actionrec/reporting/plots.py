@@ -1,0 +1,162 @@
+"""The report's pictures as SVG: lines and text in the page's own colour, so that they are read by day and by night.
+
+Text stays text, is escaped by matplotlib, and is never taken for a formula. Equal numbers give equal bytes.
+"""
+
+import io
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+INK = "#7f8081"  # stands for the page's text colour until the SVG is written
+FIRST, SECOND, THIRD = "#3b82c4", "#d9822b", "#3d9a6b"  # told apart by colour-blind eyes, on black and on white
+NAMED_CLASSES = 24  # more names than these cannot be told apart in a legend
+BAR_INCHES = 0.24
+_OPENING = r'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="\1">'
+
+_STYLE: Any = {
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+class Plot:
+    """A figure that is being drawn; `svg` is there when the block has ended."""
+
+    svg: str = ""
+
+    def __init__(self, name: str, figure: Figure) -> None:
+        self.name, self.figure = name, figure
+
+
+@contextmanager
+def _plot(name: str, width: float, height: float) -> Iterator[Plot]:
+    """A figure of so many inches. Ids in its SVG are its own, so that a page can hold many."""
+    with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the glyph
+        plot = Plot(name, Figure(figsize=(width, height), layout="constrained"))
+        yield plot
+        buffer = io.StringIO()
+        plot.figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    drawing = text[text.index("<svg") :].replace(INK, "currentColor")
+    plot.svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', _OPENING, drawing, count=1)
+
+
+def intervals(
+    name: str, rows: Sequence[tuple[str, float, float | None, float | None, float | None]], marked: str | None
+) -> str:
+    """Top-1 of each row (label, share, low, high, the paper's) with its interval; the row `marked` stands out."""
+    with _plot(name, 7, 0.7 + BAR_INCHES * len(rows)) as plot:
+        axes = plot.figure.subplots()
+        for place, (label, value, low, high, paper) in enumerate(rows):
+            colour = SECOND if label == marked else FIRST
+            if low is not None and high is not None:
+                axes.plot([100 * low, 100 * high], [place, place], color=colour, linewidth=2, alpha=0.5)
+            axes.plot(100 * value, place, "o", color=colour, markersize=5)
+            if paper is not None:
+                axes.plot(100 * paper, place, "x", color=INK)
+        axes.set_yticks(range(len(rows)), [row[0] for row in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("test top-1, %")
+        axes.grid(axis="x", alpha=0.25)
+    return plot.svg
+
+
+def curves(name: str, networks: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
+    """Loss by epoch of each network on training and validation, the epoch that was kept marked."""
+    columns = min(2, len(networks))
+    lines = -(-len(networks) // columns)
+    with _plot(name, 7, 2.3 * lines) as plot:
+        for axes, (title, history) in zip(
+            plot.figure.subplots(lines, columns, squeeze=False).flat, networks.items(), strict=False
+        ):
+            epochs = np.arange(1, len(history) + 1)
+            for key, colour, label in (("train_loss", FIRST, "training"), ("val_loss", SECOND, "validation")):
+                axes.plot(epochs, [epoch[key] for epoch in history], color=colour, label=label)
+            best = int(np.argmin([epoch["val_loss"] for epoch in history]))
+            axes.plot(best + 1, history[best]["val_loss"], "o", color=SECOND, markersize=5)
+            axes.set_title(title, fontsize=9)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("loss")
+            axes.legend(fontsize=8)
+        for axes in plot.figure.axes[len(networks) :]:
+            axes.remove()
+    return plot.svg
+
+
+def bars(name: str, values: Mapping[str, float], unit: str) -> str:
+    """A share for each label, in per cent."""
+    with _plot(name, 7, 0.7 + BAR_INCHES * len(values)) as plot:
+        axes = plot.figure.subplots()
+        axes.barh(range(len(values)), [100 * value for value in values.values()], color=FIRST, height=0.7)
+        axes.set_yticks(range(len(values)), list(values))
+        axes.set_xlim(0, 100)
+        axes.invert_yaxis()
+        axes.set_xlabel(unit)
+    return plot.svg
+
+
+def confusion(name: str, labels: Sequence[str], share_CC: NDArray[np.float64]) -> str:
+    """The share of each class's videos (rows) that were taken for each class (columns)."""
+    side = min(7.0, 2.5 + 0.28 * len(labels))
+    with _plot(name, side, side) as plot:
+        axes = plot.figure.subplots()
+        axes.imshow(share_CC, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+        shown = range(len(labels)) if len(labels) <= NAMED_CLASSES else []
+        axes.set_xticks(shown, [labels[place] for place in shown], rotation=90, fontsize=8)
+        axes.set_yticks(shown, [labels[place] for place in shown], fontsize=8)
+        axes.set_xlabel("taken for")
+        axes.set_ylabel("class")
+    return plot.svg
+
+
+def scatter(name: str, points_N2: NDArray[np.float64], labels: Sequence[str], classes: Sequence[str]) -> str:
+    """A point a video, coloured by class; classes are named where there are few enough to tell apart."""
+    with _plot(name, 7, 5) as plot:
+        axes = plot.figure.subplots()
+        colours = matplotlib.colormaps["tab20" if len(classes) <= 20 else "gist_rainbow"]
+        for place, label in enumerate(classes):
+            own = np.array([each == label for each in labels])
+            colour = colours(place if len(classes) <= 20 else place / len(classes))
+            axes.scatter(points_N2[own, 0], points_N2[own, 1], s=14, color=[colour], label=label, linewidths=0)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        if len(classes) <= NAMED_CLASSES:
+            axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+    return plot.svg
+
+
+def motion(
+    name: str, times_s: NDArray[np.float64], motion_px: NDArray[np.float64], taken_s: Mapping[str, NDArray[np.float64]]
+) -> str:
+    """A clip's mean displacement over time, and the moments that each way of sampling took."""
+    with _plot(name, 7, 2.6) as plot:
+        curve, below = plot.figure.subplots(2, sharex=True, height_ratios=(3, 1))
+        curve.fill_between(times_s, motion_px, color=FIRST, alpha=0.25, linewidth=0)
+        curve.plot(times_s, motion_px, color=FIRST)
+        curve.set_ylabel("motion, px")
+        for place, (moments_s, colour) in enumerate(zip(taken_s.values(), (SECOND, THIRD), strict=True)):
+            _ticks(below, moments_s, place, colour)
+        below.set_yticks(range(len(taken_s)), list(taken_s))
+        below.set_ylim(len(taken_s) - 0.4, -0.6)
+        below.set_xlabel("time, s")
+    return plot.svg
+
+
+def _ticks(axes: Axes, moments_s: NDArray[np.float64], place: int, colour: str) -> None:
+    axes.vlines(moments_s, place - 0.4, place + 0.4, color=colour, linewidth=1.5)

@@ -9,8 +9,8 @@ person's own would be.
 - bare: the same trials (`distributed.trials.run`) in as many processes as cores, one torch thread each, features held.
 
 Both sides train for one epoch and for --epochs, taking turns; what the further epochs cost is the slope, and the ratio
-is of slopes. What one epoch of the sweep takes beyond bare is its fixed cost (processes, features to workers, eight trials
-begun and ended), stated by itself; the ratio of whole times stands beside it.
+is of slopes. What one epoch of the sweep takes beyond bare is its fixed cost (processes, features to workers, eight
+trials begun and ended), stated by itself; the ratio of whole times stands beside it.
 
 A row's arithmetic: 6 operations a weight and frame (forward and backward), validation frames 2, at the rate of a large
 float32 matrix product on one thread in the same run. Memory is what the machine had less of at the worst moment.

@@ -77,6 +77,14 @@ def intervals(
     return plot.svg
 
 
+def table1(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The rows of Table I that have figures; empty where none has."""
+    known = [row for row in rows if row["top1"] is not None]
+    best = next((row["model"] for row in known if row["best_on_validation"]), None)
+    figures = [(row["model"], row["top1"], row["top1_low"], row["top1_high"], row["paper_top1"]) for row in known]
+    return intervals("table1", figures, best) if figures else ""
+
+
 def curves(name: str, networks: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
     """Loss by epoch of each network on training and validation, the epoch that was kept marked."""
     columns = min(2, len(networks))

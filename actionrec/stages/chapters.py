@@ -59,12 +59,9 @@ def table1(root: Root) -> list[Block]:
     """The sweep over the paper's recurrent networks."""
     if (table := _table(root, "table1", schema.TABLE1)) is None:
         return []
-    rows = [row for row in table.to_pylist() if row["seeds"] or row["top1"] is not None]
-    figures = [(row["model"], row["top1"], row["top1_low"], row["top1_high"], row["paper_top1"]) for row in rows]
-    best = next((row["model"] for row in rows if row["best_on_validation"]), None)
+    rows = table.to_pylist()
     alt = "Test top-1 and its 95 % interval for each recurrent network"
-    svg = plots.intervals("table1", figures, best) if figures else ""
-    return [Block(svg=svg, alt=alt, text=_verdict(rows, best)), _shown("table1", table)]
+    return [Block(svg=plots.table1(rows), alt=alt, text=_verdict(rows)), _shown("table1", table)]
 
 
 def table2(root: Root) -> list[Block]:
@@ -238,11 +235,11 @@ def failed(root: Root) -> list[Block]:
     return [Block(text=[f"{count} of {videos} videos failed."], grid=Grid(columns, rows))]
 
 
-def _verdict(rows: Sequence[dict[str, Any]], best: str | None) -> list[str]:
-    """Whether any recurrent network beat averaging over time, said either way."""
+def _verdict(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Whether the chosen recurrent network beat averaging over time, said either way."""
     baseline = rows[-1]
-    chosen = next((row for row in rows if row["model"] == best), None)
-    if chosen is None or baseline["model"] == best or baseline["top1"] is None:
+    chosen = next((row for row in rows[:-1] if row["best_on_validation"]), None)
+    if chosen is None or baseline["top1"] is None:
         return []
     better = chosen["top1"] > baseline["top1"]
     return [

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from actionrec import schema
 from actionrec.learning import metrics
 from actionrec.learning.architectures import TABLE1
+from actionrec.reporting import plots
 from actionrec.reporting.evaluation import figure, render
 from actionrec.stages import provenance
 from actionrec.storage import layout, trials
@@ -181,6 +182,7 @@ def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
     )
     files = {
         layout.table("table1", "md"): render("table1", table, made_by).encode(),
+        layout.table("table1", "svg"): plots.table1(table.to_pylist()).encode(),
         layout.table("table1"): schema.to_parquet(table, fingerprint),
     }
     for key, data in files.items():

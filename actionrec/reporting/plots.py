@@ -142,8 +142,7 @@ def scatter(name: str, points_N2: NDArray[np.float64], labels: Sequence[str], cl
             own = np.array([each == label for each in labels])
             colour = colours(place if len(classes) <= 20 else place / len(classes))
             axes.scatter(points_N2[own, 0], points_N2[own, 1], s=14, color=[colour], label=label, linewidths=0)
-        axes.set_xticks([])
-        axes.set_yticks([])
+        axes.set_axis_off()
         if len(classes) <= NAMED_CLASSES:
             axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
     return plot.svg

@@ -136,6 +136,8 @@ def sampling(root: Root) -> list[Block]:
         "that adaptive sampling takes where it moves, beside a constant step. This run's sampling was "
         f"{root.config.sampling.method}."
     ]
+    if np.array_equal(clip.taken["adaptive"], clip.taken["constant"]):
+        text.append("Both take the same frames of it: it moves as much in each second. So do all clips looked at here.")
     blocks = [
         Block(
             text=text,

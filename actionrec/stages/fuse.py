@@ -43,7 +43,7 @@ def fuse(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> 
         read_embeddings(root, seed)  # before anything is deleted
     root.clear("fusion")
     setting = chosen_setting(root)
-    searched = {"svm": str(setting)} if setting else {}
+    searched = {"setting": str(setting)} if setting else {}
     fingerprint = begin(root, "fusion", {"rnn": record(root, "rnn")["fingerprint"]} | searched)
     for seed in root.config.seeds:
         folder, mine = layout.model(layout.FUSION, root.further(seed)), models.seeded(fingerprint, seed)

@@ -17,7 +17,7 @@ from actionrec.storage.samples import read_rows, with_stream
 from actionrec.storage.sources import source_folder
 from actionrec.storage.store import open_store
 
-CONSIDERED = 4  # parts of which the clip for the sampling picture is chosen
+CONSIDERED = 16  # parts of which the clip for the sampling picture is chosen
 
 
 @dataclass(frozen=True)
@@ -56,15 +56,14 @@ def _frames(config: Config, decoder: Decoder, path: str | None, frames: Sequence
 
 
 def sampled(root: Root) -> Sampled | None:
-    """The clip whose motion is the least even among the first few parts; None where no clip has two frames or more."""
-    best: tuple[float, str, NDArray[np.float64], NDArray[np.float64]] | None = None
-    for part, video_ids in sorted(with_stream(root, "flow").items())[:CONSIDERED]:
-        for video_id, row in read_rows(root.store, "flow", part, video_ids, _MOTION).items():
-            pair_s, motion_px = (np.array(row[name], np.float64) for name in ("time_s", "motion_px"))
-            unevenness = float(motion_px.std() / (motion_px.mean() or 1.0)) if len(motion_px) > 1 else -1.0
-            if len(motion_px) and (best is None or unevenness > best[0]):
-                best = unevenness, video_id, pair_s, motion_px
-    return None if best is None else _sampled(root.config, *best[1:])
+    """The clip of the first few parts in which the two ways differ most; None where no clip has two frames or more."""
+    found = [
+        _sampled(root.config, video_id, *(np.array(row[name], np.float64) for name in ("time_s", "motion_px")))
+        for part, video_ids in sorted(with_stream(root, "flow").items())[:CONSIDERED]
+        for video_id, row in read_rows(root.store, "flow", part, video_ids, _MOTION).items()
+        if row["motion_px"]
+    ]
+    return max(found, key=lambda clip: len(np.setdiff1d(clip.taken["adaptive"], clip.taken["constant"])), default=None)
 
 
 def _sampled(config: Config, video_id: str, pair_s: NDArray[np.float64], motion_px: NDArray[np.float64]) -> Sampled:

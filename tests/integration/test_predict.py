@@ -46,7 +46,7 @@ def root(plain_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Root:
     put_catalog(found, catalog.set_column(catalog.schema.get_field_index("split"), "split", split))
     put_motion_cnn(found)
     put_rnns(found, widths(folder))
-    for verb in (("train", "motion"), ("train", "rnn"), ("train", "fusion"), ("evaluate",)):
+    for verb in (("train", "motion"), ("train", "rnn"), ("tune", "svm"), ("train", "fusion"), ("evaluate",)):
         assert actionrec(*verb, "--root", folder) == 0
     return open_root(str(folder))
 

@@ -200,8 +200,8 @@ def anomaly(root: Root) -> list[Block]:
 
 def throughput(root: Root) -> list[Block]:
     """Seconds of every phase of extraction and of every network's training."""
-    if not root.begun("extract") or root.config.data.dataset == "features":
-        return [Block(text=[IMPORTED])] if root.config.data.dataset == "features" else []
+    if not root.begun("extract"):
+        return []
     status = _status(root)
     phases = [("reading", "spatial", "read_s"), ("decoding", "spatial", "decode_s")]
     phases += [(stream, stream, "compute_s") for stream in schema.STREAMS]
@@ -213,6 +213,8 @@ def throughput(root: Root) -> list[Block]:
             rows.append([name, own.num_rows, seconds, seconds / own.num_rows])
     columns = ["phase", "videos", "seconds of one worker", "seconds a video"]
     blocks = [Block("Features", ["Decoding runs beside the other phases."], grid=Grid(columns, rows))]
+    if root.config.data.dataset == "features":
+        blocks = [Block("Features", [IMPORTED])]
     trained = []
     for name in (layout.MOTION_CNN, *map(layout.rnn, root.config.streams), layout.AUTOENCODER):
         if history := _history(root, name):

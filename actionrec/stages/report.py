@@ -80,10 +80,9 @@ def _stored(root: Root) -> bytes | None:
 def _digest(root: Root) -> str:
     """A hash of everything that the page is made from: stages, tables, and what has been committed."""
     found = hashlib.sha256(f"{__version__} {root.config}".encode())
-    for prefix in (layout.STAGES, layout.TABLES):
-        for key in sorted(root.output.sizes(prefix)):
-            found.update(key.encode() + root.output.read(key))
-    for prefix in (layout.CATALOG, layout.STATUS, layout.EMBEDDINGS, "models/"):
-        sizes = root.output.sizes(prefix if prefix.endswith("/") else "")
-        found.update(str(sorted(item for item in sizes.items() if item[0].startswith(prefix))).encode())
+    small = [key for prefix in (layout.STAGES, layout.TABLES) for key in sorted(root.output.sizes(prefix))]
+    for key in (layout.CATALOG, *small):
+        found.update(key.encode() + root.output.read(key))
+    for prefix in (layout.STATUS, layout.EMBEDDINGS, layout.MODELS):
+        found.update(str(sorted(root.output.sizes(prefix).items())).encode())
     return found.hexdigest()[:16]

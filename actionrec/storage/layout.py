@@ -9,6 +9,7 @@ PLANS = "features/plan/"
 STATUS = "features/status/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
+MODELS = "models/"
 HOLDOUT = "holdout/"
 REPORT = "report/index.html"
 STAGES = "stages/"
@@ -27,7 +28,7 @@ def stage(name: str) -> str:
 
 def model(name: str, further_seed: int | None = None) -> str:
     """The folder of a trained model: NAME's own for the first of `seeds`, a folder below it for a further one."""
-    return f"models/{name}/" if further_seed is None else f"models/{name}/seed-{further_seed}/"
+    return f"{MODELS}{name}/" if further_seed is None else f"{MODELS}{name}/seed-{further_seed}/"
 
 
 def rnn(stream: str) -> str:

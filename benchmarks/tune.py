@@ -43,7 +43,7 @@ from actionrec.storage.samples import tune_inputs
 
 CLASSES, FRAMES, WIDTH, SEEDS = 14, 25, 512, (0, 1)
 ROWS = [row for row in TABLE1 if row.units == 256]
-MATRIX, PRODUCTS = 1024, 20
+MATRIX, PRODUCTS = 2048, 10
 
 
 def write_features(path: Path, videos: int) -> None:

@@ -45,6 +45,9 @@ STATUS = pa.schema(
     ]
 )
 
+# The status table as it is read back: whose part, and all but the hash.
+OUTCOME = pa.schema([("part", pa.int32()), *(field for field in STATUS if field.name != "sha256")])
+
 FLOW = pa.schema(
     [
         pa.field("video_id", pa.string(), nullable=False),

@@ -128,7 +128,7 @@ def _watch(driver: subprocess.Popen[bytes], peaks: dict[str, float]) -> None:
             if not entry.name.isdigit():
                 continue
             try:
-                is_worker = b"_PartActor" in (entry / "cmdline").read_bytes()
+                is_worker = b"_Actor" in (entry / "cmdline").read_bytes()
                 status = (entry / "status").read_text()
             except OSError:
                 continue

@@ -8,7 +8,6 @@ import atexit
 import contextlib
 import functools
 import hashlib
-import json
 import os
 import shutil
 import signal
@@ -208,7 +207,3 @@ def committed_files(root: Path) -> dict[str, Stamp]:
 def videos_of_part(root: Path, part: int) -> list[str]:
     plan = pd.read_parquet(root / "features/plan")
     return list(plan.loc[plan["part"] == part, "video_id"])
-
-
-def stage_fingerprint(root: Path) -> str:
-    return str(json.loads((root / "features/stage.json").read_text())["fingerprint"])

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actionrec.config import Config
 from actionrec.distributed.part import Job, PartWorker, Video
@@ -77,10 +78,10 @@ def extract(
 
 def _uncommit_failed(store: Store, fingerprint: str) -> None:
     """Take back the commit marks of parts with a failed video, so that those parts are computed again."""
-    for part, table in parts.statuses(store, sorted(parts.committed(store)), fingerprint).items():
-        if "failed" in table["status"].to_pylist():
-            store.delete(layout.commit_mark(part, "motion"))  # it was made from the flow that is to be made again
-            store.delete(layout.commit_mark(part))
+    table = parts.statuses(store, fingerprint)
+    for part in sorted(set(table.filter(pc.equal(table["status"], "failed"))["part"].to_pylist())):
+        store.delete(layout.commit_mark(part, "motion"))  # it was made from the flow that is to be made again
+        store.delete(layout.commit_mark(part))
 
 
 def source_videos(catalog: pa.Table, config: Config) -> dict[str, Video]:

@@ -281,13 +281,10 @@ def _history(root: Root, name: str) -> list[dict[str, Any]]:
 
 
 def _status(root: Root) -> pa.Table:
-    tables = [schema.STATUS.empty_table()]
-    for stage in layout.STREAMS_OF:
-        if root.begun(stage):
-            store = root.output if stage == "motion" else root.store
-            committed = sorted(parts.committed(store, stage))
-            tables += parts.statuses(store, committed, record(root, stage)["fingerprint"], stage).values()
-    return pa.concat_tables(tables)
+    stores = {"extract": root.store, "motion": root.output}
+    begun = [stage for stage in layout.STREAMS_OF if root.begun(stage)]
+    tables = [parts.statuses(stores[stage], record(root, stage)["fingerprint"], stage) for stage in begun]
+    return pa.concat_tables([schema.OUTCOME.empty_table(), *tables])
 
 
 def _portraits(root: Root, rows: Sequence[dict[str, Any]]) -> Block:

@@ -49,15 +49,20 @@ class LocalStore:
         return self._path(key).is_file()
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:
-        found: dict[str, int | None] = {}
+        return {key: None if stat is None else stat.st_size for key, stat in self._files(prefix)}
+
+    def versions(self, prefix: str) -> dict[str, str]:
+        files = self._files(prefix)
+        return {key: f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}" for key, stat in files if stat is not None}
+
+    def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result | None]]:
         for folder, folders, names in os.walk(self._path(prefix), onerror=self._unreadable):
             for name in folders + names:
                 path = Path(folder, name)
                 if path.is_symlink() and path.exists() and not path.resolve().is_relative_to(self._root):
                     raise InputError(f"{path}: this link leads out of {self.url}; copy what it names, or remove it")
                 if name in names and not name.startswith(".tmp-"):
-                    found[path.relative_to(self._root).as_posix()] = path.stat().st_size if path.is_file() else None
-        return found
+                    yield path.relative_to(self._root).as_posix(), path.stat() if path.is_file() else None
 
     def delete(self, prefix: str) -> None:
         if not prefix.endswith("/"):

@@ -11,6 +11,15 @@ from actionrec.errors import ActionrecError, DamagedError, InputError
 T = TypeVar("T")
 TRIES = 6  # with growing pauses, of some 3 s in all
 READ_TRIES = 3  # of an object whose checksum does not fit
+VERSION = (
+    "ETag",
+    "etag",
+    "LastModified",
+    "updated",
+    "last_modified",
+    "created",
+    "size",
+)  # as S3, GCS, Azure, memory say
 
 
 class ObjectStore:
@@ -52,6 +61,12 @@ class ObjectStore:
             return bool(self._call(key, self._fs.exists))
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:
+        return {key: int(info["size"] or 0) for key, info in self._found(prefix).items()}
+
+    def versions(self, prefix: str) -> dict[str, str]:
+        return {key: str([info.get(name) for name in VERSION]) for key, info in self._found(prefix).items()}
+
+    def _found(self, prefix: str) -> dict[str, dict[str, Any]]:
         def find(path: str) -> dict[str, Any]:
             found: dict[str, Any] = self._fs.find(path, detail=True)
             return found
@@ -59,7 +74,7 @@ class ObjectStore:
         with self._store_wide():
             found = self._call(prefix, find)
         start = len(self._root.strip("/")) + 1
-        return {name.lstrip("/")[start:]: int(info["size"] or 0) for name, info in found.items()}
+        return {name.lstrip("/")[start:]: info for name, info in found.items()}
 
     def delete(self, prefix: str) -> None:
         keys = list(self.sizes(prefix)) if prefix.endswith("/") else [prefix] if self.exists(prefix) else []

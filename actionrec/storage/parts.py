@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from actionrec import schema
 from actionrec.errors import ActionrecError
@@ -16,6 +19,7 @@ from actionrec.storage import layout
 from actionrec.storage.store import Store
 
 READERS = 16  # status files read at once: they are small, so latency is all that counts
+AT_ONCE = 1024  # status files held as tables of their own, before they become one
 
 
 @dataclass(frozen=True)
@@ -52,66 +56,97 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
 def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
     parts: dict[int, list[str]] = {}
     for key in keys:
-        table = schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")
-        for part, video_id in zip(table["part"].to_pylist(), table["video_id"].to_pylist(), strict=True):
-            parts.setdefault(part, []).append(video_id)
+        for part, ids in by_part(schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")).items():
+            parts.setdefault(part, []).extend(ids)
     return parts
 
 
-def committed(store: Store, stage: str = "extract") -> set[int]:
-    """Parts with a commit mark of `stage` (extract or motion) and all the files that it vouches for."""
-    marks = {layout.part_of_mark(key, stage) for key in store.sizes(layout.STATUS)}
+def committed(store: Store, stage: str = "extract") -> dict[int, str]:
+    """Part -> its mark's version: of parts with a mark of `stage` (extract or motion) and all that it vouches for."""
+    listed = store.versions(layout.STATUS).items()
+    marks = {part: version for key, version in listed if (part := layout.part_of_mark(key, stage)) is not None}
     for stream in layout.STREAMS_OF[stage]:
-        marks &= {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
-    return {part for part in marks if part is not None}
+        stored = {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
+        marks = {part: version for part, version in marks.items() if part in stored}
+    return marks
 
 
-def statuses(store: Store, parts: Sequence[int], fingerprint: str, stage: str = "extract") -> dict[int, pa.Table]:
-    """Part -> the status rows that `stage` committed [rows, schema.STATUS].
+def statuses(store: Store, fingerprint: str, stage: str = "extract") -> pa.Table:
+    """What `stage` has committed [rows, schema.OUTCOME].
 
     A part that was committed under another fingerprint, by a worker that outlived a --replace, loses its mark instead.
+    A process reads a mark once: many stages of a run ask, and with 10^6 videos there are 62,500 marks.
     """
-
-    def read(part: int) -> pa.Table | None:
-        key = layout.commit_mark(part, stage)
-        try:
-            data = store.read(key)
-        except FileNotFoundError:
-            raise ActionrecError(f"{store.url}/{key}: it was listed a moment ago and is gone; run again") from None
-        table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
-        if schema.fingerprint_of(data) == fingerprint:
-            return table
-        store.delete(key)
-        return None
-
+    marks = committed(store, stage)
+    place = (store.url, stage, fingerprint)
+    before, versions = _read_before.get(place, (schema.OUTCOME.empty_table(), {}))
+    fresh = sorted(part for part, version in marks.items() if versions.get(part) != version)
+    if gone := [part for part in versions if marks.get(part) != versions[part]]:
+        before = before.filter(pc.invert(pc.is_in(before["part"], pa.array(gone, pa.int32()))))
+    tables, foreign = [before], []
     with ThreadPoolExecutor(READERS) as pool:
-        tables = zip(parts, pool.map(read, parts), strict=True)
-        return {part: table for part, table in tables if table is not None}
+        for start in range(0, len(fresh), AT_ONCE):
+            numbers = fresh[start : start + AT_ONCE]
+            found = list(pool.map(lambda part: _read_mark(store, part, fingerprint, stage), numbers))
+            foreign += [part for part, table in zip(numbers, found, strict=True) if table is None]
+            tables.append(
+                pa.concat_tables([table for table in found if table is not None] or [before[:0]]).combine_chunks()
+            )
+    for part in foreign:
+        store.delete(layout.commit_mark(part, stage))
+        del marks[part]
+    table = pa.concat_tables(tables)
+    _read_before[place] = (table, marks)
+    return table
+
+
+_read_before: dict[tuple[str, str, str], tuple[pa.Table, dict[int, str]]] = {}
+
+
+def _read_mark(store: Store, part: int, fingerprint: str, stage: str) -> pa.Table | None:
+    """The status rows of a part; None where they were committed under another fingerprint."""
+    key = layout.commit_mark(part, stage)
+    try:
+        data = store.read(key)
+    except FileNotFoundError:
+        raise ActionrecError(f"{store.url}/{key}: it was listed a moment ago and is gone; run again") from None
+    table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
+    if schema.fingerprint_of(data) != fingerprint:
+        return None
+    numbered = table.drop_columns("sha256").add_column(0, "part", pa.array([part] * len(table), pa.int32()))
+    return numbered.cast(schema.OUTCOME)
+
+
+def by_part(table: pa.Table) -> dict[int, list[str]]:
+    """Part -> the video_ids of a table with both columns, in its order."""
+    found: dict[int, list[str]] = {}
+    for part, video_id in zip(table["part"].to_pylist(), table["video_id"].to_pylist(), strict=True):
+        found.setdefault(part, []).append(video_id)
+    return found
 
 
 def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str, stage: str = "extract") -> Reconciled:
     """Hold the catalog's ids against the status table: every id once per stream, as ok, no_audio or failed."""
-    found = statuses(store, sorted(committed(store, stage)), fingerprint, stage)
-    table = pa.concat_tables([schema.STATUS.empty_table(), *found.values()])
-    wanted = set(video_ids)
-    seen: dict[str, int] = {}
+    table, streams = statuses(store, fingerprint, stage), layout.STREAMS_OF[stage]
+    ids = pa.array(video_ids, pa.string())
+    table = table.filter(pc.is_in(table["video_id"], ids))
+    video = pc.index_in(table["video_id"], ids).to_numpy()
+    stream = pc.index_in(table["stream"], pa.array(streams)).to_numpy()
+    counts = np.bincount(video * len(streams) + stream, minlength=len(ids) * len(streams)).reshape(-1, len(streams))
+    missing, repeated = np.any(counts == 0, axis=1), np.any(counts > 1, axis=1)
     failed: dict[str, tuple[str, str]] = {}
-    no_audio = 0
-    columns = (table[name].to_pylist() for name in ("video_id", "stream", "status", "reason", "detail"))
-    bits = {stream: 1 << i for i, stream in enumerate(layout.STREAMS_OF[stage])}
-    repeated: set[str] = set()
-    for video_id, stream, status, reason, detail in zip(*columns, strict=True):
-        if video_id not in wanted:
-            continue
-        before = seen.get(video_id, 0)
-        if before & bits[stream]:
-            repeated.add(video_id)
-        seen[video_id] = before | bits[stream]
-        if status == "failed":
+    bad = table.filter(pc.and_(pc.equal(table["status"], "failed"), pa.array(~missing[video])))
+    for row in bad.select(["video_id", "reason", "detail"]).to_batches():
+        for video_id, reason, detail in zip(*(column.to_pylist() for column in row.columns), strict=True):
             failed.setdefault(video_id, (reason, detail))
-        no_audio += status == "no_audio"
-    everything = sum(bits.values())
-    missing = tuple(video_id for video_id in video_ids if seen.get(video_id) != everything)
-    for video_id in missing:
-        failed.pop(video_id, None)
-    return Reconciled(len(wanted) - len(failed) - len(missing), failed, no_audio, missing, tuple(sorted(repeated)))
+    return Reconciled(
+        ok=int((~missing).sum()) - len(failed),
+        failed=failed,
+        no_audio=pc.sum(pc.equal(table["status"], "no_audio")).as_py() or 0,
+        missing=_chosen(ids, missing),
+        repeated=tuple(sorted(_chosen(ids, repeated))),
+    )
+
+
+def _chosen(ids: pa.Array, mask: NDArray[np.bool_]) -> tuple[str, ...]:
+    return tuple(ids.filter(pa.array(mask)).to_pylist())

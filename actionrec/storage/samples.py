@@ -114,25 +114,16 @@ def class_labels(catalog: pa.Table) -> list[str]:
 
 def extracted(root: Root) -> dict[int, list[str]]:
     """Part -> its catalogued videos, of the parts that extract has committed."""
-    known = set(root.catalog()["video_id"].to_pylist())
-    store = root.store
-    found = parts.statuses(store, sorted(parts.committed(store)), record(root, "extract")["fingerprint"])
-    return {
-        part: [video_id for video_id in dict.fromkeys(table["video_id"].to_pylist()) if video_id in known]
-        for part, table in found.items()
-    }
+    table = parts.statuses(root.store, record(root, "extract")["fingerprint"])
+    table = table.filter(pc.is_in(table["video_id"], root.catalog()["video_id"].combine_chunks()))
+    return parts.by_part(table.filter(pc.equal(table["stream"], layout.EXTRACT_STREAMS[0])))  # each video once
 
 
 def with_stream(root: Root, stream: str) -> dict[int, list[str]]:
     """Part -> its videos that have `stream`, of committed parts only."""
     stage = STAGE_OF[stream]
-    store = store_of(root, stream)
-    found = parts.statuses(store, sorted(parts.committed(store, stage)), record(root, stage)["fingerprint"], stage)
-    ok = {}
-    for part, table in found.items():
-        chosen = table.filter(pc.and_(pc.equal(table["stream"], stream), pc.equal(table["status"], "ok")))
-        ok[part] = chosen["video_id"].to_pylist()
-    return ok
+    table = parts.statuses(store_of(root, stream), record(root, stage)["fingerprint"], stage)
+    return parts.by_part(table.filter(pc.and_(pc.equal(table["stream"], stream), pc.equal(table["status"], "ok"))))
 
 
 def store_of(root: Root, stream: str) -> Store:

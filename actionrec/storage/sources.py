@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from actionrec import schema
 from actionrec.catalog.source import SourceFile
@@ -88,10 +89,8 @@ def _with_features(root: Root) -> set[str]:
     """The videos of which at least one stream is stored."""
     if not root.begun("extract"):
         return set()
-    stored = parts.statuses(root.store, sorted(parts.committed(root.store)), record(root, "extract")["fingerprint"])
-    table = pa.concat_tables([schema.STATUS.empty_table(), *stored.values()])
-    rows = zip(table["video_id"].to_pylist(), table["status"].to_pylist(), strict=True)
-    return {video_id for video_id, status in rows if status == "ok"}
+    table = parts.statuses(root.store, record(root, "extract")["fingerprint"])
+    return set(table.filter(pc.equal(table["status"], "ok"))["video_id"].to_pylist())
 
 
 def _moved(old: pa.Table, new: pa.Table) -> list[str]:

@@ -38,6 +38,9 @@ class Store(Protocol):
         None for what has a name and no bytes: a link to nowhere, a pipe.
         """
 
+    def versions(self, prefix: str) -> dict[str, str]:
+        """Key -> a text that is another one once the object has been written again, of all that `sizes` would list."""
+
     def delete(self, prefix: str) -> None:
         """Remove the key `prefix`, or all keys under it where it ends in "/"."""
 

@@ -15,22 +15,16 @@ from tests.tiny_roots import clip_name
 POISON = clip_name(6)
 
 
-class PoisonedActor(extract._PartActor):
+class PoisonedWorker(extract.PartWorker):
     """Defined in __main__, so that it travels to the workers by value."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        compute = self._worker._compute
-
-        def poisoned(loaded: Any, crashes: int) -> Any:
-            result = compute(loaded, crashes)
-            if loaded.video.video_id == POISON and result["spatial"].error is None:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
-
-        self._worker._compute = poisoned  # type: ignore[method-assign]
+    def _compute(self, loaded: Any, crashes: int) -> Any:
+        result = super()._compute(loaded, crashes)
+        if loaded.video.video_id == POISON and result["spatial"].error is None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
 
 if __name__ == "__main__":
-    extract._PartActor = PoisonedActor  # type: ignore[misc]
+    extract.PartWorker = PoisonedWorker  # type: ignore[misc]
     main(["extract", *sys.argv[1:]])

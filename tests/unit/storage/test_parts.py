@@ -72,7 +72,7 @@ def test_only_marks_count_as_committed(tmp_path: Path) -> None:
     commit(store, 3, rows("a"))
     commit(store, 4, rows("b"))
     store.delete(layout.feature("audio", 4))  # a mark whose features somebody lost vouches for nothing
-    assert parts.committed(store) == {3}
+    assert set(parts.committed(store)) == {3}
 
 
 def test_reconciling_accounts_for_every_video(tmp_path: Path) -> None:
@@ -103,4 +103,4 @@ def test_a_part_from_before_a_replacement_is_not_trusted(tmp_path: Path) -> None
     store = LocalStore(str(tmp_path))
     commit(store, 0, rows("a"), fingerprint="before")
     assert parts.reconcile(store, ["a"], "f").missing == ("a",)
-    assert parts.committed(store) == set()  # so that the next run computes it again
+    assert not parts.committed(store)  # so that the next run computes it again

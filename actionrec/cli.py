@@ -43,6 +43,10 @@ StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatia
 HoldoutOption = Annotated[
     str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
 ]
+NodesOption = Annotated[
+    list[str] | None,
+    typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine. Repeats."),
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
 DATASET_OF = {".csv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
@@ -299,11 +303,28 @@ def demo(
 
 def _new_clip(folder: Path) -> Path:
     """A clip of no split: another seed has other walls, balls and places."""
-    from actionrec.media.synth import SynthSpec, plan, write_dataset
+    from actionrec.media.synth import SynthSpec, write_dataset
+    from actionrec.media.synth import plan as clips
 
     spec = SynthSpec(seed=SynthSpec().seed + 1, classes=2, groups=3, clips_per_group=1)  # the smallest set there is
     write_dataset(folder, spec, workers=1)
-    return folder / list(plan(spec))[-1].path
+    return folder / list(clips(spec))[-1].path
+
+
+@app.command()
+def plan(
+    videos: Annotated[int | None, typer.Option(min=1, help="How many; default: those of the root's catalog.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.04, help="Length of the mean video.")] = 10.0,
+    nodes: NodesOption = None,
+    root: Annotated[str | None, typer.Option("--root", help="Go by what the videos of this root have taken.")] = None,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Hours, GPU-hours, storage and objects of a run before it is begun, and what that is guessed from."""
+    opened = None if root is None else _open(root, config_name, assignments, None)
+    settings = opened.config if opened else config.load(_layers(config_name, assignments))
+    verbs.plan(videos, seconds, nodes or ["local=1"], opened, settings)
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec import config
-from actionrec.errors import ActionrecError
+from actionrec.errors import ActionrecError, InputError
 from actionrec.reporting import console
 
 if TYPE_CHECKING:
@@ -255,6 +255,30 @@ def report(root: "Root") -> None:
 
     with _Show("report") as show:
         show.facts |= write(root, on_stage=show.display.stage).facts()
+
+
+def plan(
+    videos: int | None, seconds: float, nodes: Sequence[str], root: "Root | None", settings: config.Config
+) -> None:
+    from actionrec.distributed.session import cores
+    from actionrec.stages.forecast import NODES, Node, cluster_of, forecast
+    from actionrec.stages.rates import assumed, measured
+
+    if videos is None and root is None:
+        raise InputError("how many videos? give --videos N, or --root with a catalog")
+    cluster = cluster_of(nodes, NODES | {"local": Node(cores())})
+    rates = assumed(settings, cluster.tflops / cluster.gpus if cluster.gpus else 0.0)
+    if root is not None:
+        rates = measured(root, rates)
+    count = videos or root.catalog().num_rows  # type: ignore[union-attr]  # one of the two is there
+    found = forecast(count, seconds, cluster, settings, rates)
+    machines = f"{', '.join(nodes)}: {cluster.cores} cores, {cluster.gpus} GPUs"
+    console.out.print(f"[bold]{count:,} videos of {seconds:g} s[/bold] on {machines}")
+    console.grid(found.times())
+    console.grid(found.sizes())
+    console.out.print("Assumed:")
+    for sentence in found.assumptions:
+        console.out.print(f"  - {sentence}", markup=False)
 
 
 def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:

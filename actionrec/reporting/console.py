@@ -8,13 +8,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from actionrec.reporting.tables import Grid
 
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 SHOWN_FAILURES = 8
+WIDTH = 160  # of tables where there is no terminal
 SHOWN_MOMENTS = 12
 
-out = Console(highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
 
 
@@ -77,6 +82,16 @@ def summary(title: str, facts: Mapping[str, object], failures: Mapping[str, tupl
         out.print(f"    {video_id}: {reason}: {detail}", markup=False)
     if len(failures) > SHOWN_FAILURES:
         out.print(f"    ... and {len(failures) - SHOWN_FAILURES} more in the status table")
+
+
+def grid(shown: Grid) -> None:
+    """A table, numbers to the right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    for place, name in enumerate(shown.columns):
+        table.add_column(escape(name), justify="right" if shown.is_numeric(place) else "left")
+    for row in shown.cells():
+        table.add_row(*map(escape, row))
+    out.print(Padding(table, (1, 0, 1, 2)), soft_wrap=False)
 
 
 def prediction(said: Mapping[str, Any], seconds: float) -> None:

@@ -33,6 +33,7 @@ SURFACE = {
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,
+    "plan": {"--videos", "--seconds", "--nodes"} | COMMON | {"--root"},
     "doctor": COMMON | {"--root"},
     "version": set(),
 }

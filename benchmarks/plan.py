@@ -1,7 +1,7 @@
 """What `actionrec plan` says of the demo, before it, beside what the demo takes: python benchmarks/plan.py
 
-Two forecasts: from the stated defaults alone, and from the rates of 60 other clips that were extracted before. The demo's
-time is that of its stages, as it prints them; rendering its clips and asking about a new one are no part of a run.
+Two forecasts: from the stated defaults alone, and from the rates of 60 other clips that were extracted before. What the
+demo takes is the sum of what its stages say; rendering its clips and asking about a new one are no part of a run.
 """
 
 import re

@@ -5,8 +5,10 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sysconfig
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from pathlib import Path
 import ray
 
 from actionrec.errors import ActionrecError
+from actionrec.reporting import console
 
 MIN_LOGICAL_CPUS = 8  # Ray counts helpers as whole CPUs; pool sizes, not this number, bound the real work
 QUIET = {
@@ -23,6 +26,8 @@ QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",  # or Ray Tune draws boxes, whatever its verbosity
     "PYTHONWARNINGS": "ignore",
 }
+HEAD_S = 20.0  # without an answer of Ray's head (its GCS) after which it is given up
+PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "30"}  # then Ray ends its processes, without a word; else: 60
 
 
 @dataclass(frozen=True)
@@ -75,17 +80,38 @@ def cores() -> int:
 
 def _start(verbose: bool) -> None:
     level = logging.INFO if verbose else logging.ERROR
+    settings = PATIENCE if verbose else PATIENCE | QUIET
+    os.environ.update({key: value for key, value in settings.items() if key not in os.environ})
     if not verbose:
-        os.environ.update({key: value for key, value in QUIET.items() if key not in os.environ})
         warnings.filterwarnings("ignore", module=r"ray\b")
     hidden = contextlib.nullcontext() if verbose else _hidden_stderr()
     try:
         with hidden, _kept_signal_handlers():
             _init(verbose, level)
+        threading.Thread(target=_watch_head, name="watch-head", daemon=True).start()
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         reason = " ".join(str(error).split())[:300]
         raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
+
+
+def _watch_head() -> None:
+    """End this process with a sentence where Ray's head is lost for good: Ray itself would end it without one."""
+    where = ray.get_runtime_context().gcs_address
+    host, _, port = where.rpartition(":")
+    answered_s = time.monotonic()
+    while ray.is_initialized() and ray.get_runtime_context().gcs_address == where:
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
+            answered_s = time.monotonic()
+        except OSError:
+            if time.monotonic() - answered_s > HEAD_S:
+                console.fail(
+                    f"Ray's head at {where} has not answered for {HEAD_S:.0f} s; what is committed stays, "
+                    "and the same command goes on from there"
+                )
+                os._exit(1)  # the main thread waits within Ray, which cannot be interrupted now
+        time.sleep(2)
 
 
 def _init(verbose: bool, level: int) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from actionrec.storage.layout import part_of_mark
@@ -52,8 +52,7 @@ class Driver:
 
     def processes(self, command: bytes = b"") -> list[int]:
         """The run's living processes whose command line holds `command`, the driver's own among them."""
-        marker = f"TMPDIR={self._folder}\0".encode()
-        return [pid for pid, line, environment in _processes() if marker in environment and command in line]
+        return processes(f"TMPDIR={self._folder}", command)
 
     def wait(self, timeout_s: float = END_S) -> int:
         try:
@@ -84,14 +83,16 @@ class Driver:
         return Path(self._folder, "output").read_text(errors="replace")
 
 
-def _processes() -> Iterator[tuple[int, bytes, bytes]]:
-    """(pid, command line, environment) of every process that may be looked at, but for zombies."""
+def processes(variable: str, command: bytes = b"") -> list[int]:
+    """Living processes with NAME=VALUE in their environment whose command line holds `command`; no zombies."""
+    found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
                 line, environment = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-                if line or environment:
-                    yield int(folder.name), line, environment
+                if f"{variable}\0".encode() in environment and command in line:
+                    found.append(int(folder.name))
+    return found
 
 
 def marks(root: Path) -> set[int]:

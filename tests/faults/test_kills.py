@@ -92,3 +92,24 @@ def test_a_video_that_ends_its_worker_every_time_is_given_up(calm: Calm, root: P
     assert_equal_values(root, calm.values, [i for i in calm.ids if i != POISON])
     finish(root, "--retry-failed")
     assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_a_lost_head_ends_the_run_and_a_rerun_finishes(calm: Calm, root: Path) -> None:
+    """Ray's control store (GCS) dies, as with the machine that it runs on."""
+    with Driver("--root", root) as driver:
+        driver.wait_until(lambda: len(marks(root)) >= 3)
+        (head,) = driver.processes(b"gcs_server")
+        os.kill(head, signal.SIGKILL)
+        begun_s = time.monotonic()
+        assert driver.wait(120) == 1, driver.output()
+        assert time.monotonic() - begun_s < 60
+        driver.orphans()  # an agent of Ray's own stays for another minute
+        assert not driver.processes(ACTOR) + driver.processes(b"actionrec")
+        output = driver.output()
+    last = output.strip().splitlines()[-1]
+    assert last.startswith("error: Ray's head at ") and "what is committed stays" in last and "Traceback" not in output
+    kept = committed_files(root)
+    assert len(kept) < 4 * len(calm.ids), "the head was lost after the work"
+    finish(root)
+    assert {name: stamp for name, stamp in committed_files(root).items() if name in kept} == kept
+    assert_as_if_nothing_had_happened(root, calm)

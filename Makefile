@@ -6,6 +6,8 @@ UV ?= uv
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# OpenStack Swift, the S3 server that the tests start, has an environment of its own. It runs on Linux only.
+OBJECT_STORE := $(if $(filter Linux,$(shell uname -s)),.venv-swift/.installed)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,10 +20,10 @@ help:  ## show this list
 demo: .venv/.installed  ## render a small data set and run the main job on it (minutes on 2 cores)
 	@$(BIN)/actionrec demo $(ARGS)
 
-test: .venv/.installed  ## all tests that need no server
+test: .venv/.installed $(OBJECT_STORE)  ## all tests that kill nothing; on Linux also over an S3 server of their own
 	@$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
 
-faults: .venv/.installed  ## kill workers and drivers, feed hostile files (about 10 minutes)
+faults: .venv/.installed $(OBJECT_STORE)  ## kill workers and drivers, feed hostile files (about 10 minutes)
 	@$(BIN)/python -m pytest tests/faults $(ARGS)
 
 check: .venv/.installed  ## lint, format, types, layers
@@ -36,10 +38,12 @@ bench: .venv/.installed  ## measure extraction, training and the sweep against t
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/tune.py
 
-lock:  ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also moves the pins (needs uv)
+lock:  ## bring requirements.lock and tests/swift.lock up to date; ARGS=--upgrade also moves the pins (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv." >&2; exit 1; }
 	@$(UV) pip compile pyproject.toml --universal --extra dev --python-version 3.11 --generate-hashes \
 	    --custom-compile-command "make lock" --quiet --output-file requirements.lock $(ARGS)
+	@$(UV) pip compile tests/swift.in --universal --python-version 3.11 --generate-hashes \
+	    --custom-compile-command "make lock" --quiet --output-file tests/swift.lock $(ARGS)
 
 # Each stamp is written last, so an interrupted installation is continued by the next make and never taken for a finished one.
 # The project itself is built by the setuptools that the lock pins (no build isolation): nothing unpinned is fetched for it.
@@ -53,4 +57,10 @@ lock:  ## bring requirements.lock up to pyproject.toml; ARGS=--upgrade also move
 	@$(PYTHON) -m venv .venv
 	@echo "Installing the locked environment into .venv: about 7 GB and some minutes, once (follow it with: tail -f .venv/install.log)."
 	@$(PIP) install --progress-bar off --requirement requirements.lock >.venv/install.log
+	@touch $@
+
+.venv-swift/.installed: tests/swift.lock
+	@$(PYTHON) -m venv .venv-swift
+	@echo "Installing the tests' S3 server, OpenStack Swift, into .venv-swift: about 120 MB, once."
+	@.venv-swift/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/swift.lock
 	@touch $@

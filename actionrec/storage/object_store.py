@@ -92,7 +92,11 @@ class ObjectStore:
         """`action` on the full path, with the library's many kinds of failure told apart into three."""
         try:
             return action(f"{self._root}/{key}" if key else self._root)
-        except (FileNotFoundError, FileExistsError, PermissionError, ActionrecError):
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in type(error.__cause__).__name__:
+                raise self._no_bucket() from None
+            raise
+        except (FileExistsError, PermissionError, ActionrecError):
             raise
         except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
             if _precondition_failed(error):
@@ -111,12 +115,15 @@ class ObjectStore:
         try:
             yield
         except FileNotFoundError:
-            bucket = self._root.split("/")[0]
-            raise InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL") from None
+            raise self._no_bucket() from None
         except PermissionError as error:
             raise InputError(
                 f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment"
             ) from None
+
+    def _no_bucket(self) -> InputError:
+        bucket = self._root.split("/")[0]
+        return InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL")
 
 
 def _filesystem(scheme: str, storage: Storage) -> Any:
@@ -131,7 +138,7 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
         skip_instance_cache=True,
         default_fill_cache=False,
         # One layer repeats, or each layer's repeats multiply those of the other.
-        config_kwargs={"connect_timeout": 3, "read_timeout": 60, "retries": {"total_max_attempts": 1}},
+        config_kwargs={"connect_timeout": 3, "read_timeout": 20, "retries": {"total_max_attempts": 1}},
     )
     s3.retries = TRIES
     return s3

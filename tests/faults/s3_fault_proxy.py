@@ -5,12 +5,14 @@ import re
 import socket
 import struct
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 FOR_THE_HOP = {"connection", "content-length", "date", "expect", "server", "transfer-encoding"}
+HANG_S = 40.0
 ERRORS = {"503": "SlowDown", "403": "AccessDenied"}
 
 
@@ -20,7 +22,8 @@ class Rule:
 
     503, 403: refused. reset: the connection breaks unanswered. cut: half the body under the whole's length,
     then a break. short: half the body, and a length that agrees. flip: one bit of the body.
-    lost: done, and the answer is lost.
+    lost: done, and the answer is lost. hang: no answer, for longer than anybody waits. slow: the body in ten pieces.
+    stale: a listing without its last key, as of a store that is not consistent at once.
     """
 
     kind: str
@@ -41,6 +44,7 @@ class FaultProxy:
 
     def __init__(self, upstream: str) -> None:
         self.rules: list[Rule] = []
+        self.requests: list[str] = []  # all that came, as "METHOD /path?query"
         self._lock = threading.Lock()
         where = urlsplit(upstream)
         handler = type("Handler", (_Handler,), {"proxy": self, "upstream": (where.hostname, where.port)})
@@ -64,6 +68,7 @@ class FaultProxy:
 
     def fault_for(self, request: str) -> str:
         with self._lock:
+            self.requests.append(request)
             return next((rule.kind for rule in self.rules if rule.takes(request)), "")
 
 
@@ -82,6 +87,9 @@ class _Handler(BaseHTTPRequestHandler):
             error = f"<Error><Code>{ERRORS[kind]}</Code><Message>as told</Message></Error>"
             self._answer(int(kind), [("Content-Type", "application/xml")], error.encode())
         elif kind == "reset":
+            self._reset()
+        elif kind == "hang":
+            time.sleep(HANG_S)
             self._reset()
         else:
             self._forward(kind, body)
@@ -104,6 +112,15 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._reset()
             case "flip" if data:
                 data = bytes([*data[: len(data) // 2], data[len(data) // 2] ^ 1]) + data[len(data) // 2 + 1 :]
+            case "stale":
+                data = re.sub(rb"<Contents>(?:(?!<Contents>).)*</Contents>(?!.*<Contents>)", b"", data, flags=re.DOTALL)
+            case "slow":
+                self._answer(answer.status, kept, b"", length)
+                for place in range(0, len(data), len(data) // 10 + 1):
+                    time.sleep(0.5)
+                    self.wfile.write(data[place : place + len(data) // 10 + 1])
+                    self.wfile.flush()
+                return
             case "short":
                 data = data[: len(data) // 2]
                 length = len(data)

@@ -64,7 +64,7 @@ class Head:
 def head(token: str, num_cpus: int) -> Iterator[Head]:
     """Start a head with its own ports, folder and environment; end all that it started, and remove the folder."""
     folder = Path(tempfile.mkdtemp(prefix="ray-head-"))  # short: the path of a Unix socket has 107 bytes
-    gcs, dashboard, client, agent, metrics = _free_ports(5)
+    gcs, dashboard, client, agent, metrics = free_ports(5)
     started = Head(folder, token, dashboard, _environment(folder, token))
     command = started.ray("start", "--head", "--block", f"--num-cpus={num_cpus}", "--disable-usage-stats")
     command += [f"--temp-dir={folder / 'ray'}", f"--port={gcs}", "--min-worker-port=0", "--max-worker-port=0"]
@@ -111,7 +111,7 @@ def _environment(folder: Path, token: str) -> dict[str, str]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports that nobody listens on now. The kernel gives none of 10002 to 19999, where Ray's workers would look."""
     with contextlib.ExitStack() as open_until_all_are_known:
         sockets = [open_until_all_are_known.enter_context(socket.socket()) for _ in range(count)]

@@ -61,6 +61,6 @@ lock:  ## bring requirements.lock and tests/swift.lock up to date; ARGS=--upgrad
 
 .venv-swift/.installed: tests/swift.lock
 	@$(PYTHON) -m venv .venv-swift
-	@echo "Installing the tests' S3 server, OpenStack Swift, into .venv-swift: about 120 MB, once."
+	@echo "Installing the tests' S3 server, OpenStack Swift, into .venv-swift: about 80 MB, once."
 	@.venv-swift/bin/python -m pip --disable-pip-version-check --quiet install --requirement tests/swift.lock
 	@touch $@

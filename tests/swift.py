@@ -92,7 +92,8 @@ class Swift:
         client, deadline_s = self.client(), time.monotonic() + START_S
         while True:
             try:
-                client.create_bucket(Bucket=self.bucket)
+                with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):
+                    client.create_bucket(Bucket=self.bucket)
                 client.put_object(Bucket=self.bucket, Key="answers", Body=b"yes")
                 return
             except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
@@ -106,7 +107,7 @@ class Swift:
 
 @contextlib.contextmanager
 def swift() -> Iterator[Swift]:
-    """Start the four servers on free ports; end them and remove their folder, whatever happens. Skips without them."""
+    """Start the four servers on free ports; end them and remove their folder, whatever happens. Skips without Swift."""
     if not (BINARIES.parent / ".installed").is_file():
         pytest.skip("OpenStack Swift is not installed; run `make .venv-swift/.installed`")
     with _folder() as folder, contextlib.ExitStack() as stops:
@@ -121,7 +122,7 @@ def swift() -> Iterator[Swift]:
 
 @contextlib.contextmanager
 def _folder() -> Iterator[Path]:
-    """A new folder on a file system with extended attributes, in which Swift keeps what it knows of an object."""
+    """A new folder on a file system with users' extended attributes, where Swift keeps what it knows of an object."""
     for parent in (tempfile.gettempdir(), "/var/tmp"):
         folder = Path(tempfile.mkdtemp(prefix="swift-", dir=parent))
         try:

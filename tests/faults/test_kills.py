@@ -1,6 +1,8 @@
 """Workers and drivers are killed at random moments: nothing is lost, doubled, or computed again once committed."""
 
+import contextlib
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -10,7 +12,15 @@ import pytest
 from tests.faults.conftest import Calm
 from tests.faults.drivers import ACTOR, Driver, assert_a_rerun_writes_nothing, finish, marks
 from tests.faults.poisoned_job import POISON
-from tests.tiny_roots import assert_accounted, assert_equal_values, committed_files, outcomes, status, videos_of_part
+from tests.tiny_roots import (
+    assert_accounted,
+    assert_equal_values,
+    committed_files,
+    new_root,
+    outcomes,
+    status,
+    videos_of_part,
+)
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -83,13 +93,72 @@ def test_two_drivers_at_once_agree_on_one_plan(calm: Calm, root: Path) -> None:
     assert_as_if_nothing_had_happened(root, calm)
 
 
-def test_a_video_that_ends_its_worker_every_time_is_given_up(calm: Calm, root: Path) -> None:
+def test_a_video_that_ends_its_worker_every_time_is_given_up(
+    calm: Calm, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POISON", "always")
     with Driver("--root", root, script=Path(__file__).with_name("poisoned_job.py")) as driver:
         assert driver.wait() == 0, driver.output()
         assert not driver.orphans()
     assert outcomes(root)[POISON] == dict.fromkeys(("spatial", "flow", "audio"), "worker_crash")
     assert_accounted(root, calm.ids)
     assert_equal_values(root, calm.values, [i for i in calm.ids if i != POISON])
+    finish(root, "--retry-failed")
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_a_worker_that_dies_after_its_commit_before_its_answer_writes_the_same_again(
+    calm: Calm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part of five is committed, its worker dies, and the part is computed again under the same keys."""
+    monkeypatch.setenv("POISON", "once")
+    root = new_root(tmp_path / "root", calm.source, "--set", "extract.part_videos=5")
+    with Driver("--root", root, script=Path(__file__).with_name("poisoned_job.py")) as driver:
+        driver.wait_until(lambda: bool(marks(root)))
+        first = committed_files(root)
+        assert driver.wait() == 0, driver.output()
+        assert not driver.orphans()
+    again = committed_files(root)
+    assert all(again[name].inode != stamp.inode for name, stamp in first.items()), "no part was computed again"
+    assert {name: again[name].sha256 for name in first if "/status/" not in name} == {
+        name: stamp.sha256 for name, stamp in first.items() if "/status/" not in name
+    }
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_an_odd_environment_changes_nothing(calm: Calm, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another locale, time zone and file mask, and no home to write to."""
+    for name, value in {"LC_ALL": "C", "LANG": "C", "TZ": "Pacific/Kiritimati", "HOME": "/nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    before = os.umask(0o077)
+    try:
+        finish(root)
+    finally:
+        os.umask(before)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (root / "features").rglob("*.parquet"))
+    assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_whatever_is_killed_at_random_the_end_is_the_same(calm: Calm, root: Path) -> None:
+    """Workers, decoders and drivers at moments of chance; ACTIONREC_SEED repeats a failure."""
+    seed = int(os.environ.get("ACTIONREC_SEED", time.time_ns() % 10**6))
+    print(f"ACTIONREC_SEED={seed}")
+    chance, killed = random.Random(seed), 0
+    for _ in range(3):
+        with Driver("--root", root) as driver:
+            least = len(marks(root)) + chance.randint(1, 4)
+            driver.wait_until(lambda least=least: len(marks(root)) >= least or len(marks(root)) == len(calm.ids))  # type: ignore[misc]
+            victims = driver.processes(ACTOR) + driver.processes(b"actionrec.media.child")
+            for victim in chance.sample(victims, min(2, len(victims))):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                    killed += 1
+            time.sleep(chance.uniform(0, 3))
+            driver.kill()
+            assert not driver.orphans()
+    assert killed
+    finish(root)
+    # A decoder that was killed from outside looks like one that its video ended: such videos are tried again.
     finish(root, "--retry-failed")
     assert_as_if_nothing_had_happened(root, calm)
 

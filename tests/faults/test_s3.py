@@ -154,3 +154,39 @@ def test_refused_credentials_end_the_run_at_once_without_naming_a_secret(
     assert time.monotonic() - begun_s < 20
     text = capsys.readouterr().err
     assert "access is refused" in text.strip().splitlines()[-1] and "canary-secret" not in text
+
+
+def test_a_slow_store_and_one_that_hangs_once_cost_time_only(
+    make_bucket: Callable[[str], Bucket], calm: Calm, tmp_path: Path
+) -> None:
+    bucket = make_bucket("slow")
+    slow = bucket.proxy.breaks("slow", r"GET .*/videos/a/00", -1)
+    hangs = bucket.proxy.breaks("hang", r"GET .*/videos/b/001", 1)
+    assert bucket.extract() == 0
+    assert len(slow.hits) == 3 and hangs.hits
+    root = bucket.fetch(tmp_path / "fetched")
+    assert_accounted(root, IDS)
+    assert_equal_values(root, calm.values, IDS)
+
+
+def test_a_listing_that_is_behind_costs_work_done_again_at_worst(
+    make_bucket: Callable[[str], Bucket], calm: Calm, tmp_path: Path
+) -> None:
+    bucket = make_bucket("stale")
+    stale = bucket.proxy.breaks("stale", r"GET .*prefix=.*status", -1)
+    assert bucket.extract() == 1  # the last part is not seen: an honest run does not call itself finished
+    assert len(stale.hits) >= 2
+    bucket.proxy.rules.clear()
+    assert bucket.extract() == 0
+    root = bucket.fetch(tmp_path / "fetched")
+    assert_accounted(root, IDS)
+    assert_equal_values(root, calm.values, IDS)
+
+
+def test_nothing_half_is_left_where_puts_fail(make_bucket: Callable[[str], Bucket], tmp_path: Path) -> None:
+    bucket = make_bucket("half")
+    bucket.proxy.breaks("reset", r"PUT .*/flow/part-000002", -1)
+    assert bucket.extract() == 1
+    keys = bucket.client.list_objects_v2(Bucket=bucket.name, Prefix="half/root/features/flow/")["Contents"]
+    assert not any("000002" in item["Key"] for item in keys)
+    assert "Uploads" not in bucket.client.list_multipart_uploads(Bucket=bucket.name)

@@ -178,7 +178,7 @@ def test_a_rerun_writes_nothing_and_a_verb_finds_what_run_left(
 
 @pytest.mark.usefixtures("environment")
 def test_a_key_is_claimed_once(store: Swift) -> None:
-    """One after another: of claims at the same moment Swift lets several pass, where AWS lets one. See docs/faults.md."""
+    """One after another: of claims at the same moment Swift lets several pass, AWS one. See docs/faults.md."""
     target = open_store(f"s3://{store.bucket}/claim", Storage())
     assert target.put_new("key", b"first") and not target.put_new("key", b"second")
     assert target.read("key") == b"first"

@@ -21,10 +21,10 @@ demo: .venv/.installed  ## render a small data set and run the main job on it (m
 	@$(BIN)/actionrec demo $(ARGS)
 
 test: .venv/.installed $(OBJECT_STORE)  ## all tests that kill nothing; on Linux also over an S3 server of their own
-	@$(BIN)/python -m pytest --ignore=tests/faults $(ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/faults --ignore=tests/security $(ARGS)
 
-faults: .venv/.installed $(OBJECT_STORE)  ## kill workers and drivers, feed hostile files (about 10 minutes)
-	@$(BIN)/python -m pytest tests/faults $(ARGS)
+faults: .venv/.installed $(OBJECT_STORE)  ## kill workers, drivers, nodes and stores; plant hostile files and secrets (up to 20 minutes)
+	@$(BIN)/python -m pytest tests/faults tests/security $(ARGS)
 
 check: .venv/.installed  ## lint, format, types, layers
 	@$(BIN)/ruff check .
@@ -32,11 +32,13 @@ check: .venv/.installed  ## lint, format, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.installed  ## measure extraction, training and the sweep against their bare limits, and FlowNet2 against stock ptlflow
+bench: .venv/.installed  ## measure against bare limits, forecasts against the demo, and a million videos (hours)
 	@$(BIN)/python benchmarks/extract.py $(ARGS)
 	@$(BIN)/python benchmarks/flow.py
 	@$(BIN)/python benchmarks/train.py
 	@$(BIN)/python benchmarks/tune.py
+	@$(BIN)/python benchmarks/plan.py
+	@$(BIN)/python benchmarks/scale.py
 
 lock:  ## bring requirements.lock and tests/swift.lock up to date; ARGS=--upgrade also moves the pins (needs uv)
 	@command -v $(UV) >/dev/null || { echo "make lock needs uv: install it, or name it with UV=/path/to/uv." >&2; exit 1; }

@@ -39,6 +39,16 @@ TINY: dict[str, Any] = {
     "audio": {"weights": "random", "pca": False},
     "extract": {"part_videos": 2, "actors": 2},
 }
+# The same, and the smallest trainings: for whole runs.
+SMALL: dict[str, Any] = {
+    **TINY,
+    "rnn": {"units": 8, "batch": 8, "max_epochs": 2},
+    "motion": {"batch": 8, "max_epochs": 1, "lr": 1e-4},
+    "anomaly": {"hidden": 16, "bottleneck": 4, "max_epochs": 2},
+    "fusion": {"bootstrap": 50},
+    "tune": {"in_run": True, "rows": ["GRU 256"], "l2": [0.1]},
+    "train": {"threads": 1},
+}
 STREAMS = ("spatial", "flow", "audio")
 COLUMNS = {
     "spatial": ("frame_index", "time_s", "embedding"),

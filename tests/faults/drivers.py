@@ -72,12 +72,13 @@ class Driver:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def orphans(self) -> list[int]:
-        """What is left some time after the end."""
+    def orphans(self) -> list[str]:
+        """The command lines of what is left some time after the end."""
         deadline_s = time.monotonic() + GRACE_S
         while (left := self.processes()) and time.monotonic() < deadline_s:
             time.sleep(0.2)
-        return left
+        commands = [Path(f"/proc/{pid}/cmdline") for pid in left]
+        return [path.read_text(errors="replace") for path in commands if path.exists()]
 
     def output(self) -> str:
         return (self.folder / "output").read_text(errors="replace")

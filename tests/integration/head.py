@@ -48,6 +48,20 @@ class Head:
             timeout=timeout_s,
         )
 
+    def submit_and_follow(
+        self, working_dir: Path, entrypoint: str, stop_at: str = "", *, timeout_s: float
+    ) -> subprocess.CompletedProcess[str]:
+        """The same by JobSubmissionClient; the last line of what it says is the job's status and exit code."""
+        script = Path(__file__).with_name("submit.py")
+        return subprocess.run(
+            [self.folder / "env/bin/python", script, self.address, working_dir, stop_at, entrypoint],
+            env=self.environment,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+        )
+
     def answer(self, path: str, token: str | None) -> int:
         """The HTTP status of a GET."""
         request = urllib.request.Request(self.address + path)

@@ -9,9 +9,10 @@ from subprocess import CompletedProcess
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 from tests.integration.head import Head, head, processes_of
-from tests.tiny_roots import assert_accounted, new_root, outcomes, write_clips
+from tests.tiny_roots import SMALL, assert_accounted, committed_files, link_weights, new_root, outcomes, write_clips
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "0f1e2d3c4b5a69788796a5b4c3d2e1f0" * 2
@@ -101,6 +102,38 @@ def test_a_job_that_cannot_work_says_why(finished: Finished) -> None:
     assert finished.bad.returncode != 0
     assert "error:" in finished.bad.stdout and "there is no catalog here" in finished.bad.stdout
     assert "Traceback" not in finished.bad.stdout
+
+
+def test_a_whole_run_through_the_client_leaves_its_tables(finished: Finished, tmp_path: Path) -> None:
+    """Stopped once while it extracts, then submitted again."""
+    ids = write_clips(tmp_path / "videos", range(18))
+    link_weights(tmp_path / "root")
+    settings = {**SMALL, "streams": ["spatial", "audio"], "tune": {"l2": [0.1]}}
+    settings["extract"] = {**SMALL["extract"], "actors": 1}
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(settings))
+    copy = _copy_of_the_package(tmp_path / "copy", "")
+    command = f"python jobs/run.py {tmp_path}/videos --root {tmp_path}/root --config {tmp_path}/small.yaml"
+    stopped = finished.head.submit_and_follow(copy, command, f"of {len(ids)} videos", timeout_s=240)
+    assert stopped.stdout.splitlines()[-1].startswith("status: STOPPED"), stopped.stdout + stopped.stderr
+    kept = committed_files(tmp_path / "root")
+    done = finished.head.submit_and_follow(copy, command, timeout_s=400)
+    assert done.stdout.splitlines()[-1] == "status: SUCCEEDED, exit code 0", done.stdout + done.stderr
+    assert "18 catalogued, 18 ok" in done.stdout and "report/index.html" in done.stdout
+    assert_accounted(tmp_path / "root", ids)
+    assert {name: stamp for name, stamp in committed_files(tmp_path / "root").items() if name in kept} == kept
+    for name in ("ablation", "table2", "svm", "predictions", "anomaly"):
+        assert (tmp_path / f"root/tables/{name}.parquet").stat().st_size > 0
+    assert (tmp_path / "root/report/index.html").is_file()
+
+
+def test_a_job_that_fails_is_failed_to_the_client_too(finished: Finished, tmp_path: Path) -> None:
+    copy = _copy_of_the_package(tmp_path / "copy", "")
+    bad = finished.head.submit_and_follow(copy, f"python jobs/evaluate.py --root {finished.root}", timeout_s=120)
+    said = bad.stdout.splitlines()
+    assert said[-1] == "status: FAILED, exit code 2", bad.stdout + bad.stderr
+    assert (
+        any("error: " in line and "actionrec train fusion" in line for line in said) and "Traceback" not in bad.stdout
+    )
 
 
 def test_the_job_api_demands_the_token(finished: Finished) -> None:

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import pytest
@@ -16,20 +16,11 @@ from actionrec.storage.store import open_store
 from tests.faults.drivers import REPOSITORY, Driver
 from tests.faults.s3_fault_proxy import FaultProxy
 from tests.swift import Swift, swift
-from tests.tiny_roots import TINY, assert_accounted, assert_equal_values, values, weights, write_clips
+from tests.tiny_roots import SMALL, assert_accounted, assert_equal_values, values, weights, write_clips
 
 pytestmark = pytest.mark.timeout(600)
 
 NUMBERS = range(18)
-SMALL: dict[str, Any] = {
-    **TINY,
-    "rnn": {"units": 8, "batch": 8, "max_epochs": 2},
-    "motion": {"batch": 8, "max_epochs": 1, "lr": 1e-4},
-    "anomaly": {"hidden": 16, "bottleneck": 4, "max_epochs": 2},
-    "fusion": {"bootstrap": 50},
-    "tune": {"in_run": True, "rows": ["GRU 256"], "l2": [0.1]},
-    "train": {"threads": 1},
-}
 TABLES = ("table1", "table2", "svm", "ablation", "classes", "confusion", "predictions", "anomaly")
 MODELS = ("motion_cnn", "rnn-spatial", "rnn-motion", "rnn-audio", "fusion", "autoencoder")
 

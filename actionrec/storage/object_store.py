@@ -9,7 +9,7 @@ from actionrec.config import Storage
 from actionrec.errors import ActionrecError, DamagedError, InputError
 
 T = TypeVar("T")
-TRIES = 6  # with growing pauses, of some 3 s in all
+TRIES = 8  # with growing pauses, of some 10 s in all: a server may have been started anew
 READ_TRIES = 3  # of an object whose checksum does not fit
 VERSION = (
     "ETag",
@@ -138,7 +138,7 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
         skip_instance_cache=True,
         default_fill_cache=False,
         # One layer repeats, or each layer's repeats multiply those of the other.
-        config_kwargs={"connect_timeout": 3, "read_timeout": 20, "retries": {"total_max_attempts": 1}},
+        config_kwargs={"connect_timeout": 2, "read_timeout": 20, "retries": {"total_max_attempts": 1}},
     )
     s3.retries = TRIES
     return s3

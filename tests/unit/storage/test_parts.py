@@ -104,3 +104,40 @@ def test_a_part_from_before_a_replacement_is_not_trusted(tmp_path: Path) -> None
     commit(store, 0, rows("a"), fingerprint="before")
     assert parts.reconcile(store, ["a"], "f").missing == ("a",)
     assert not parts.committed(store)  # so that the next run computes it again
+
+
+class CountingStore(LocalStore):
+    """Notes which marks are read."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(folder)
+        self.keys: list[str] = []
+
+    def read(self, key: str) -> bytes:
+        self.keys.append(key)
+        return super().read(key)
+
+
+def test_a_mark_is_read_once_and_again_when_it_was_written_again(tmp_path: Path) -> None:
+    store = CountingStore(str(tmp_path))
+    commit(store, 0, rows("a"))
+    commit(store, 1, rows("b", "failed", reason="empty", detail="zero bytes"))
+    assert parts.reconcile(store, ["a", "b"], "f").failed == {"b": ("empty", "zero bytes")}
+    assert len(store.keys) == 2
+    assert parts.reconcile(store, ["a", "b"], "f").ok == 1 and len(store.keys) == 2
+    commit(store, 1, rows("b"))  # as --retry-failed does, or another driver
+    commit(store, 2, rows("c"))
+    assert parts.reconcile(store, ["a", "b", "c"], "f") == parts.Reconciled(ok=3)
+    assert sorted(store.keys[2:]) == [layout.commit_mark(1), layout.commit_mark(2)]
+    store.delete(layout.commit_mark(0))
+    assert parts.reconcile(store, ["a", "b", "c"], "f").missing == ("a",)
+
+
+def test_many_marks_make_one_table_in_the_order_of_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "AT_ONCE", 3)
+    store = LocalStore(str(tmp_path))
+    for part in range(8):
+        commit(store, part, rows(f"{part}.avi"))
+    table = parts.statuses(store, "f")
+    assert table.schema == schema.OUTCOME
+    assert parts.by_part(table.filter(pa.compute.equal(table["stream"], "flow"))) == {n: [f"{n}.avi"] for n in range(8)}

@@ -46,6 +46,16 @@ def test_a_key_comes_back_as_it_was(store: Store, key: str) -> None:
     assert store.sizes() == {key: 3}
 
 
+def test_a_version_changes_with_the_object_and_only_then(store: Store) -> None:
+    store.put("folder/a", b"one")
+    store.put("folder/b", b"one")
+    before = store.versions("folder/")
+    assert set(before) == {"folder/a", "folder/b"} and store.versions("folder/") == before
+    store.put("folder/a", b"two")
+    after = store.versions("folder/")
+    assert after["folder/a"] != before["folder/a"] and after["folder/b"] == before["folder/b"]
+
+
 def test_put_new_never_replaces(store: Store) -> None:
     assert store.put_new("plan/0.parquet", b"mine")
     assert not store.put_new("plan/0.parquet", b"yours")

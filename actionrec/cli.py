@@ -45,7 +45,7 @@ HoldoutOption = Annotated[
 ]
 NodesOption = Annotated[
     list[str] | None,
-    typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine. Repeats."),
+    typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine's cores. Repeats."),
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 

@@ -1,6 +1,7 @@
 """What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -266,6 +267,8 @@ def plan(
 
     if videos is None and root is None:
         raise InputError("how many videos? give --videos N, or --root with a catalog")
+    if not math.isfinite(seconds):
+        raise InputError(f"--seconds {seconds}: give the length of the mean video, such as 10")
     cluster = cluster_of(nodes, NODES | {"local": Node(cores())})
     rates = assumed(settings, cluster.tflops / cluster.gpus if cluster.gpus else 0.0)
     if root is not None:

@@ -370,3 +370,20 @@ def test_an_empty_root_names_the_verb_to_run_first(tmp_path: Path, capsys: pytes
 def test_pandas_reads_a_whole_stream(plain_run: Run) -> None:
     table = pd.read_parquet(plain_run.root / "features/spatial")
     assert all(len(vector) == 96 for sequence in table["embedding"] for vector in sequence)
+
+
+def test_a_plan_goes_by_what_the_videos_of_a_root_have_taken(
+    plain_run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert actionrec("plan", "--root", plain_run.root, "--nodes", "m7i.xlarge=2") == 0
+    said = capsys.readouterr().out
+    assert "7 videos of 10 s" in said and "8 cores, 0 GPUs" in said
+    assert f"rates are those of {len(plain_run.ids)} videos under {plain_run.root}" in said
+    hours = []
+    for videos in (1000, 2000):
+        assert actionrec("plan", "--root", plain_run.root, "--videos", videos) == 0
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("extract ")]
+        hours.append(float(line.split()[1]))
+    assert hours[0] < hours[1] < 2 * hours[0]  # the start is paid once
+    assert actionrec("plan", "--videos", 5, "--seconds", "nan") == 2
+    assert actionrec("plan") == 2

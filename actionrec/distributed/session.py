@@ -51,7 +51,7 @@ def session(verbose: bool = False) -> Iterator[Cluster]:
         yield _cluster()
     finally:
         if not (joined or _keep):
-            ray.shutdown()
+            _end()
 
 
 @contextlib.contextmanager
@@ -67,10 +67,16 @@ def kept() -> Iterator[None]:
     finally:
         _keep = before
         if not _keep and ray.is_initialized():
-            ray.shutdown()
+            _end()
 
 
 _keep = False
+_over = threading.Event()  # the session that was started last
+
+
+def _end() -> None:
+    _over.set()
+    ray.shutdown()
 
 
 def cores() -> int:
@@ -88,19 +94,21 @@ def _start(verbose: bool) -> None:
     try:
         with hidden, _kept_signal_handlers():
             _init(verbose, level)
-        threading.Thread(target=_watch_head, name="watch-head", daemon=True).start()
+        global _over
+        _over = threading.Event()
+        where = ray.get_runtime_context().gcs_address
+        threading.Thread(target=_watch_head, args=(where, _over), name="watch-head", daemon=True).start()
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         where = os.environ.get("RAY_ADDRESS", "on this machine")
         reason = " ".join(str(error).split())[:300]
         raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
 
 
-def _watch_head() -> None:
+def _watch_head(where: str, over: threading.Event) -> None:
     """End this process with a sentence where Ray's head is lost for good: Ray itself would end it without one."""
-    where = ray.get_runtime_context().gcs_address
     host, _, port = where.rpartition(":")
     answered_s = time.monotonic()
-    while ray.is_initialized() and ray.get_runtime_context().gcs_address == where:
+    while not over.wait(2):
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
             answered_s = time.monotonic()
@@ -111,7 +119,6 @@ def _watch_head() -> None:
                     "and the same command goes on from there"
                 )
                 os._exit(1)  # the main thread waits within Ray, which cannot be interrupted now
-        time.sleep(2)
 
 
 def _init(verbose: bool, level: int) -> None:

@@ -72,13 +72,15 @@ class Driver:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def orphans(self) -> list[str]:
-        """The command lines of what is left some time after the end."""
+    def orphans(self, *commands: bytes) -> list[str]:
+        """The command lines of what is left some time after the end; `commands`: of those that hold one of them."""
         deadline_s = time.monotonic() + GRACE_S
-        while (left := self.processes()) and time.monotonic() < deadline_s:
+        while (
+            left := [pid for command in commands or (b"",) for pid in self.processes(command)]
+        ) and time.monotonic() < deadline_s:
             time.sleep(0.2)
-        commands = [Path(f"/proc/{pid}/cmdline") for pid in left]
-        return [path.read_text(errors="replace") for path in commands if path.exists()]
+        lines = [Path(f"/proc/{pid}/cmdline") for pid in left]
+        return [path.read_text(errors="replace") for path in lines if path.exists()]
 
     def output(self) -> str:
         return (self.folder / "output").read_text(errors="replace")

@@ -144,9 +144,9 @@ def test_whatever_is_killed_at_random_the_end_is_the_same(calm: Calm, root: Path
     seed = int(os.environ.get("ACTIONREC_SEED", time.time_ns() % 10**6))
     print(f"ACTIONREC_SEED={seed}")
     chance, killed = random.Random(seed), 0
-    for _ in range(3):
+    for _ in range(2):
         with Driver("--root", root) as driver:
-            least = len(marks(root)) + chance.randint(1, 4)
+            least = len(marks(root)) + chance.randint(1, 6)
             driver.wait_until(lambda least=least: len(marks(root)) >= least or len(marks(root)) == len(calm.ids))  # type: ignore[misc]
             victims = driver.processes(ACTOR) + driver.processes(b"actionrec.media.child")
             for victim in chance.sample(victims, min(2, len(victims))):
@@ -172,8 +172,8 @@ def test_a_lost_head_ends_the_run_and_a_rerun_finishes(calm: Calm, root: Path) -
         begun_s = time.monotonic()
         assert driver.wait(120) == 1, driver.output()
         assert time.monotonic() - begun_s < 60
-        driver.orphans()  # an agent of Ray's own stays for another minute
-        assert not driver.processes(ACTOR) + driver.processes(b"actionrec")
+        ours = (ACTOR, b"actionrec")  # an agent of Ray's own stays for another minute
+        assert not driver.orphans(*ours)
         output = driver.output()
     last = output.strip().splitlines()[-1]
     assert last.startswith("error: Ray's head at ") and "what is committed stays" in last and "Traceback" not in output

@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from actionrec import schema
+from actionrec.config import Extract
 from actionrec.distributed import extract
 from actionrec.distributed.part import Job, Watcher
 from actionrec.storage import layout
@@ -35,7 +36,7 @@ from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples
 from actionrec.storage.store import open_store
 
-CLASSES, GROUP_VIDEOS, FOLDER_VIDEOS = 400, 40, 2500
+CLASSES = 400
 
 
 class FakeWorker:
@@ -60,9 +61,6 @@ class FakeWorker:
             self._put(layout.feature(stream, part), table)
         status = [{"video_id": i, "stream": s, "status": "ok", "compute_s": 0.0} for i in ids for s in tables]
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
-
-    def close(self) -> None:
-        """Nothing is open."""
 
     def _put(self, key: str, table: pa.Table) -> None:
         self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
@@ -139,7 +137,7 @@ def main() -> None:
         print(f"{given.videos:,} files written in {time.monotonic() - started:.0f} s", flush=True)
         measured("catalog", "catalog", root, source)
         measured("catalog again", "catalog", root, source)
-        third = given.videos // 16 // 3
+        third = given.videos // Extract().part_videos // 3
         measured("extract", "extract", root, source, kill_at=(status, third))
         measured("extract, resumed", "extract", root, source)
         measured("extract, nothing to do", "extract", root, source)

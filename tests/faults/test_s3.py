@@ -75,6 +75,12 @@ def make_bucket(s3_bucket: tuple[str, str], ray_session: None, tmp_path: Path) -
         yield make
 
 
+def assert_whole(root: Path, calm: Calm) -> None:
+    """Every video is there once, with the values of a calm run."""
+    assert_accounted(root, IDS)
+    assert_equal_values(root, calm.values, IDS)
+
+
 def test_errors_that_pass_are_not_noticed(make_bucket: Callable[[str], Bucket], calm: Calm, tmp_path: Path) -> None:
     bucket = make_bucket("pass")
     rules = [
@@ -95,9 +101,7 @@ def test_errors_that_pass_are_not_noticed(make_bucket: Callable[[str], Bucket], 
     ]
     assert bucket.extract() == 0
     assert [rule.pattern for rule in rules if not rule.hits] == []
-    root = bucket.fetch(tmp_path / "fetched")
-    assert_accounted(root, IDS)
-    assert_equal_values(root, calm.values, IDS)
+    assert_whole(bucket.fetch(tmp_path / "fetched"), calm)
 
 
 def test_a_store_that_refuses_for_ever_ends_the_run_and_keeps_what_is_committed(
@@ -116,9 +120,7 @@ def test_a_store_that_refuses_for_ever_ends_the_run_and_keeps_what_is_committed(
     bucket.proxy.rules.clear()
     assert bucket.extract() == 0
     assert kept < bucket.marks()
-    root = bucket.fetch(tmp_path / "fetched")
-    assert_accounted(root, IDS)
-    assert_equal_values(root, calm.values, IDS)
+    assert_whole(bucket.fetch(tmp_path / "fetched"), calm)
 
 
 def test_damaged_transfers_never_become_embeddings(
@@ -138,9 +140,7 @@ def test_damaged_transfers_never_become_embeddings(
     assert_equal_values(tmp_path / "fetched", calm.values, [name for name in IDS if name not in bad])
     bucket.proxy.rules.clear()
     assert bucket.extract("--retry-failed") == 0
-    root = bucket.fetch(tmp_path / "again")
-    assert_accounted(root, IDS)
-    assert_equal_values(root, calm.values, IDS)
+    assert_whole(bucket.fetch(tmp_path / "again"), calm)
 
 
 def test_refused_credentials_end_the_run_at_once_without_naming_a_secret(
@@ -164,9 +164,7 @@ def test_a_slow_store_and_one_that_hangs_once_cost_time_only(
     hangs = bucket.proxy.breaks("hang", r"GET .*/videos/b/001", 1)
     assert bucket.extract() == 0
     assert len(slow.hits) == 3 and hangs.hits
-    root = bucket.fetch(tmp_path / "fetched")
-    assert_accounted(root, IDS)
-    assert_equal_values(root, calm.values, IDS)
+    assert_whole(bucket.fetch(tmp_path / "fetched"), calm)
 
 
 def test_a_listing_that_is_behind_costs_work_done_again_at_worst(
@@ -178,9 +176,7 @@ def test_a_listing_that_is_behind_costs_work_done_again_at_worst(
     assert len(stale.hits) >= 2
     bucket.proxy.rules.clear()
     assert bucket.extract() == 0
-    root = bucket.fetch(tmp_path / "fetched")
-    assert_accounted(root, IDS)
-    assert_equal_values(root, calm.values, IDS)
+    assert_whole(bucket.fetch(tmp_path / "fetched"), calm)
 
 
 def test_nothing_half_is_left_where_puts_fail(make_bucket: Callable[[str], Bucket], tmp_path: Path) -> None:

@@ -1,0 +1,45 @@
+"""A root that an earlier release made is read, goes on, and loses nothing.
+
+tests/roots/v0.1.zip is such a root: sixteen clips of half a second, spatial and audio with everything learnt from them,
+without weights, videos and report, made by `actionrec run` of version 0.1.0 with the settings in its config.yaml.
+"""
+
+import zipfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from actionrec.storage.root import open_root
+from actionrec.storage.samples import samples
+from tests.tiny_roots import actionrec, snapshot
+
+RELEASES = Path(__file__).parents[1] / "roots"
+
+
+@pytest.fixture(params=["v0.1"])
+def old_root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    with zipfile.ZipFile(RELEASES / f"{request.param}.zip") as archive:
+        archive.extractall(tmp_path / "root")
+    return tmp_path / "root"
+
+
+def test_a_root_of_before_is_finished_and_nothing_of_it_is_written_again(old_root: Path) -> None:
+    before = snapshot(old_root)
+    for verb in (["train", "rnn"], ["tune", "svm"], ["train", "fusion"], ["evaluate"], ["anomaly"]):
+        assert actionrec(*verb, "--root", old_root) == 0, verb
+    assert snapshot(old_root) == before
+
+
+def test_a_stage_of_a_root_of_before_can_be_made_anew(old_root: Path) -> None:
+    assert actionrec("train", "fusion", "--root", old_root, "--replace", "fusion") == 0
+    assert actionrec("evaluate", "--root", old_root) == 0
+    assert pq.read_table(old_root / "tables/predictions.parquet").num_rows == 16
+
+
+def test_every_catalogued_video_of_a_root_of_before_has_its_features(old_root: Path) -> None:
+    root = open_root(str(old_root))
+    ids = set(root.catalog()["video_id"].to_pylist())
+    assert len(ids) == 16
+    assert {video.video_id for video in samples(root, "spatial").videos} <= ids
+    assert {len(samples(root, stream).videos) for stream in ("spatial", "flow")} == {16}

@@ -374,7 +374,9 @@ def _open(
     from actionrec.storage.root import open_root
 
     imported = [{"streams": ["spatial"]}] if (data or {}).get("dataset") == "features" else []
-    return open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
+    opened = open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
+    console.warn(opened.warnings())
+    return opened
 
 
 def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[dict[str, Any]]:

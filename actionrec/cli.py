@@ -292,12 +292,15 @@ def demo(
 
     if "://" in root:
         raise InputError(f"--root {root}: the demo renders its videos under its root, so that must be a local folder")
-    videos = Path(absolute(root)) / DEMO_SYNTH
+    videos, new = (Path(absolute(root)) / name for name in (DEMO_SYNTH, DEMO_NEW))
+    for folder in (videos, new):
+        if folder.is_symlink():
+            raise InputError(f"{folder} is a link, and nothing is rendered through links; remove it")
     started = time.monotonic()
     opened = _open(root, config_name, assignments, replace, _data_layer(str(videos), "ucf101", None))
     verbs.synth(videos, SynthSpec())
     verbs.run(opened, False, verbose)
-    verbs.predict(opened, [str(_new_clip(videos.parent / DEMO_NEW))], False)
+    verbs.predict(opened, [str(_new_clip(new))], False)
     console.out.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -371,7 +374,9 @@ def _open(
     from actionrec.storage.root import open_root
 
     imported = [{"streams": ["spatial"]}] if (data or {}).get("dataset") == "features" else []
-    return open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
+    opened = open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
+    console.warn(opened.warnings())
+    return opened
 
 
 def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[dict[str, Any]]:

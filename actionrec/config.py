@@ -1,6 +1,7 @@
 """Every knob of the project: typed, frozen, checked once, with the paper's value as its default.
 
-A configuration is layered: the defaults below, then a root's stored config.yaml, then ``--config``, then ``--set``.
+A configuration is layered: the defaults below, then a root's stored config.yaml (all but the section ``storage``),
+then ``--config``, then ``--set``.
 Each layer is a mapping that names only what it changes; an unknown key or a bad value is refused by its dotted name.
 Sections cited as (IV.F) are those of the paper, D. Tkachenko 2018.
 """
@@ -206,6 +207,8 @@ class Tune:
 
 @dataclass(frozen=True)
 class Storage:
+    """Whom credentials are shown to: of all sections the only one that a root's own config.yaml cannot set."""
+
     endpoint_url: str | None = None  # an S3 server other than AWS; credentials come from the environment
 
 

@@ -41,7 +41,10 @@ def build_frame_cnn(name: str) -> nn.Module:
         raise InputError(f"frame.model: timm has no network called {name!r}; {hint}")
     try:
         network: nn.Module = timm.create_model(name, pretrained=False, num_classes=0)
-    except RuntimeError as error:  # an unknown tag, or an architecture that wants a package or options of its own
+    except (
+        RuntimeError,
+        ValueError,
+    ) as error:  # an unknown tag, a path, or an architecture that wants a package or options of its own
         raise InputError(f"frame.model: timm cannot build {name!r}: {error}") from None
     return network.eval()
 

@@ -208,6 +208,9 @@ def _claim(out: Path, spec: SynthSpec) -> None:
     """Note in an empty folder what it is for; refuse a folder that is for something else."""
     note = out / SPEC_FILE
     wanted = json.dumps(asdict(spec), indent=2) + "\n"
+    for path in out.rglob("*"):
+        if path.is_symlink():
+            raise InputError(f"{path} is a link, and nothing is rendered through links; name a new folder.")
     if note.exists() and note.read_text() == wanted:
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):

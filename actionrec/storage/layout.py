@@ -1,5 +1,6 @@
 """Where everything lies under a root: the only place that spells a key."""
 
+import hashlib
 import re
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
 HOLDOUT = "holdout/"
+WEIGHTS = "weights/"
 REPORT = "report/index.html"
 STAGES = "stages/"
 TUNE_RNN = "tune/rnn/"
@@ -81,6 +83,30 @@ def part_of_mark(key: str, stage: str = "extract") -> int | None:
 def part_of_feature(stream: str, key: str) -> int | None:
     """The part that a key of a stream's features holds, or None for a key of another kind."""
     return _number(f"{features(stream)}part-", key)
+
+
+def generation(key: str) -> int | None:
+    """The generation of a key under PLANS, or None for a key of another kind."""
+    return _number(PLANS, key)
+
+
+def holdout(label: str) -> str:
+    """The folder of what is learnt without a class, whose name may be anything."""
+    return f"{HOLDOUT}{hashlib.sha256(label.encode()).hexdigest()[:16]}"
+
+
+def root_of(path: str) -> tuple[str, str]:
+    """A local folder as the root that it belongs to and the rest of its path: "", or a folder that `holdout` spells.
+
+    What is learnt without a class is opened as a store of its own; its folder's name must be no way out of the root.
+    """
+    found = re.fullmatch(f"(.+)/({HOLDOUT}[0-9a-f]{{16}})", path, re.DOTALL)
+    return (found[1], found[2]) if found else (path, "")
+
+
+def may_be_linked(key: str) -> bool:
+    """Whether the file may be a link to one outside of the root. Large weights may: their bytes are held to a hash."""
+    return re.fullmatch(WEIGHTS + r"[^/]+\.safetensors", key) is not None
 
 
 def _number(prefix: str, key: str) -> int | None:

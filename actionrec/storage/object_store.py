@@ -1,12 +1,12 @@
 """A prefix of a bucket as a store, through fsspec: S3 and what speaks like it, Google Cloud Storage, Azure."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from actionrec.config import Storage
 from actionrec.errors import ActionrecError, DamagedError, InputError
+from actionrec.storage import server
 
 T = TypeVar("T")
 TRIES = 8  # with growing pauses, of some 10 s in all: a server may have been started anew
@@ -29,6 +29,7 @@ class ObjectStore:
         self.url = url.rstrip("/")
         self._scheme, _, self._root = self.url.partition("://")
         self._fs = _filesystem(self._scheme, storage)
+        self._hint = server.hint(storage) if self._scheme == "s3" else ""
 
     def read(self, key: str) -> bytes:
         try:
@@ -119,11 +120,12 @@ class ObjectStore:
         except PermissionError as error:
             raise InputError(
                 f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment"
+                f"{self._hint}"
             ) from None
 
     def _no_bucket(self) -> InputError:
         bucket = self._root.split("/")[0]
-        return InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL")
+        return InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL{self._hint}")
 
 
 def _filesystem(scheme: str, storage: Storage) -> Any:
@@ -133,7 +135,7 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
         return fsspec.filesystem(scheme, skip_instance_cache=scheme != "memory")
     s3 = fsspec.filesystem(
         "s3",
-        endpoint_url=storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL"),
+        endpoint_url=server.chosen(storage),
         use_listings_cache=False,
         skip_instance_cache=True,
         default_fill_cache=False,

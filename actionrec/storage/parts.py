@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from actionrec import schema
-from actionrec.errors import ActionrecError
+from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout
 from actionrec.storage.store import Store
 
 READERS = 16  # status files read at once: they are small, so latency is all that counts
+CLAIMS = 64  # generations that one call plans or finds planned by others: more drivers do not start at once
 AT_ONCE = 1024  # status files held as tables of their own, before they become one
 
 
@@ -38,10 +39,14 @@ class Reconciled:
 
 
 def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: str) -> dict[int, list[str]]:
-    """Part -> its videos, with new parts for the videos that had none. Two drivers at once agree on one plan."""
-    while True:
-        keys = sorted(store.sizes(layout.PLANS))  # listed once: the next generation must follow what was read
-        parts = _read_plans(store, keys)
+    """Part -> its videos, with new parts for the videos that had none. Two drivers at once agree on one plan.
+
+    Raises InputError: a generation of the plan is gone, so nobody knows which videos the parts of it held;
+    ActionrecError: the store does not keep what it is given.
+    """
+    keys = _generations(store)
+    parts = _read_plans(store, keys)
+    for _ in range(CLAIMS):
         known = {video_id for ids in parts.values() for video_id in ids}
         fresh = [video_id for video_id in video_ids if video_id not in known]
         if not fresh:
@@ -49,14 +54,36 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
         first = max(parts, default=-1) + 1
         numbers = [first + i // part_videos for i in range(len(fresh))]
         table = pa.table({"part": pa.array(numbers, pa.int32()), "video_id": fresh}, schema=schema.PLAN)
-        store.put_new(layout.plan(len(keys)), schema.to_parquet(table, fingerprint))
-        # Won or lost, what is stored now is the plan: read it again.
+        keys.append(layout.plan(len(keys)))
+        store.put_new(keys[-1], schema.to_parquet(table, fingerprint))
+        # Won or lost, what is stored now is the plan; it is read by its key, for a listing may be behind.
+        for part, ids in _read_plans(store, keys[-1:]).items():
+            parts.setdefault(part, []).extend(ids)
+    raise ActionrecError(
+        f"{store.url}/{keys[-1]}: planned {CLAIMS} times over, and still not all videos have a part: the store does "
+        "not keep what it is given, or other runs write here; end those and run again"
+    )
+
+
+def _generations(store: Store) -> list[str]:
+    """The keys of the plan, in order. InputError where one of them is gone."""
+    found = {generation for key in store.sizes(layout.PLANS) if (generation := layout.generation(key)) is not None}
+    if gone := set(range(max(found, default=-1) + 1)) - found:
+        raise InputError(
+            f"{store.url}/{layout.plan(min(gone))}: this part of the plan is gone, and a later one is there; restore "
+            "it, or use --replace extract to plan and extract anew"
+        )
+    return [layout.plan(generation) for generation in sorted(found)]
 
 
 def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
     parts: dict[int, list[str]] = {}
     for key in keys:
-        for part, ids in by_part(schema.from_parquet(store.read(key), schema.PLAN, f"{store.url}/{key}")).items():
+        try:
+            data = store.read(key)
+        except FileNotFoundError:
+            raise ActionrecError(f"{store.url}/{key}: it was there a moment ago and is gone; run again") from None
+        for part, ids in by_part(schema.from_parquet(data, schema.PLAN, f"{store.url}/{key}")).items():
             parts.setdefault(part, []).extend(ids)
     return parts
 

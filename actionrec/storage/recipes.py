@@ -18,6 +18,7 @@ from actionrec.errors import InputError
 from actionrec.features.flow import DIS, load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
 from actionrec.features.vggish import build_vggish, random_vggish
+from actionrec.storage import layout
 from actionrec.storage.pretrained import Source, hub_source, load_plain, obtain, url_source
 
 PCA = ("pca.eigenvectors", "pca.means")  # VGGish's PCA travels in the same file as its network
@@ -94,7 +95,7 @@ def _random(stream: str, name: str, variant: str, description: str, make: Callab
 
 
 def _key(*parts: str) -> str:
-    return f"weights/{re.sub(r'[^A-Za-z0-9._-]', '_', '-'.join(filter(None, parts)))}.safetensors"
+    return f"{layout.WEIGHTS}{re.sub(r'[^A-Za-z0-9._-]', '_', '-'.join(filter(None, parts)))}.safetensors"
 
 
 def _random_flow(name: str, seed: int) -> Tensors:

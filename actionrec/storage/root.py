@@ -15,7 +15,7 @@ from actionrec import config as configuration
 from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import layout
+from actionrec.storage import layout, server
 from actionrec.storage.store import Store, open_store
 
 FORMAT = 1  # raised when the meaning of a stored value changes, so that old roots are refused rather than mixed
@@ -58,8 +58,7 @@ class Root:
         """Where what is learnt goes: the root itself, or a folder of it for what is learnt without a class."""
         if self.holdout is None:
             return self.store
-        folder = hashlib.sha256(self.holdout.encode()).hexdigest()[:16]  # a class's name may be anything
-        return open_store(f"{self.store.url}/{layout.HOLDOUT}{folder}", self.config.storage)
+        return open_store(f"{self.store.url}/{layout.holdout(self.holdout)}", self.config.storage)
 
     def without(self, label: str) -> "Root":
         """This root as if no video of the class `label` were there to be trained on or to choose by."""
@@ -81,6 +80,10 @@ class Root:
             for name in reversed(_from(stage)):
                 for prefix in (*STAGES[name], layout.stage(name)):
                     _delete(self.store, prefix)
+
+    def warnings(self) -> list[str]:
+        """What differs between the root and this run and is no error."""
+        return server.differences(self.config, self.stored, self.store.url)
 
     def save_config(self) -> None:
         """Store this run's configuration, unless the root holds it already."""
@@ -110,6 +113,7 @@ class Root:
 def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | None = None) -> Root:
     """The root at `url` with the defaults, then its config.yaml, then `layers` laid over them.
 
+    Only `layers` and the environment say which server is talked to: see own_storage, whose InputError this raises too.
     Where that would change a stage that has begun, raises InputError naming the keys, unless `replace` names that stage
     or one before it.
     """
@@ -118,7 +122,10 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
     store = open_store(url, configuration.load(layers).storage)
     stored_layers = _stored_layers(store)
     stored = configuration.load(stored_layers) if stored_layers else None
-    root = Root(store, _with_absolute_source(configuration.load([*stored_layers, *layers])), stored, replace)
+    config = dataclasses.replace(
+        configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
+    )
+    root = Root(store, _with_absolute_source(config), stored, replace)
     _refuse_changes(root)
     return root
 

@@ -172,6 +172,18 @@ def test_bad_input_is_exit_code_2_and_one_sentence_that_names_it(
     assert not list(tmp_path.rglob("*.parquet"))
 
 
+@pytest.mark.parametrize("name", [cli.DEMO_SYNTH, cli.DEMO_NEW])
+def test_the_demo_renders_nothing_through_a_link_in_its_root(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("root", "outside"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "root" / name).symlink_to(tmp_path / "outside")
+    assert actionrec("demo", "--root", tmp_path / "root") == 2
+    assert f"{tmp_path / 'root' / name} is a link" in capsys.readouterr().err
+    assert not list((tmp_path / "outside").iterdir())
+
+
 @pytest.mark.parametrize("arguments", [["extract"], ["no-such-verb"], ["extract", "--no-such-option"], ["synth"]])
 def test_what_the_parser_refuses_is_exit_code_2_too(arguments: list[str]) -> None:
     assert actionrec(*arguments) == 2

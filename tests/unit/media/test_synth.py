@@ -1,6 +1,7 @@
 """The synthetic data set is what its docstring says: UCF101's layout, equal bytes from equal specs, paired nuisance."""
 
 import io
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -109,6 +110,25 @@ def test_a_folder_with_other_things_is_refused(small: Path, tmp_path: Path) -> N
         with pytest.raises(InputError, match="something else"):
             write_dataset(folder, spec)
         assert contents(folder) == before
+
+
+@pytest.mark.parametrize("linked", ["class", "list", "unfinished clip"])
+def test_nothing_is_rendered_through_a_link(small: Path, tmp_path: Path, linked: str) -> None:
+    out, outside, clip = tmp_path / "out", tmp_path / "outside", Path(next(plan(SMALL)).path)
+    shutil.copytree(small, out)
+    (out / clip).unlink()
+    outside.mkdir()
+    (outside / "file").write_bytes(b"mine")
+    if linked == "class":
+        shutil.rmtree((out / clip).parent)
+        (out / clip).parent.symlink_to(outside)
+    elif linked == "list":
+        (out / "ucfTrainTestlist/classInd.txt.tmp").symlink_to(outside / "file")
+    else:
+        (out / f"{clip}.tmp").symlink_to(outside / "file")
+    with pytest.raises(InputError, match="is a link"):
+        write_dataset(out, SMALL, workers=1)
+    assert contents(outside) == {"file": b"mine"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actionrec import schema
-from actionrec.errors import InputError
+from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.local_store import LocalStore
 
@@ -51,6 +51,58 @@ def test_whatever_is_added_each_video_is_in_one_part(additions: list[tuple[set[i
             plan = parts.plan(store, sorted(known), size, "f")
         planned = [video_id for ids in plan.values() for video_id in ids]
         assert sorted(planned) == sorted(known)
+
+
+@pytest.mark.parametrize("gone", [[0], [1], [0, 1]])
+def test_a_gap_in_the_plan_is_one_sentence_and_no_further_plan(tmp_path: Path, gone: list[int]) -> None:
+    store = LocalStore(str(tmp_path))
+    for count in (3, 6, 10):
+        parts.plan(store, IDS[:count], 2, "f")
+    for generation in gone:
+        store.delete(layout.plan(generation))
+    before = store.versions(layout.PLANS)
+    with pytest.raises(InputError, match=rf"00000{gone[0]}\.parquet: this part of the plan is gone.*--replace extract"):
+        parts.plan(store, [*IDS, "new.avi"], 2, "f")
+    assert store.versions(layout.PLANS) == before
+
+
+def test_what_is_no_plan_is_not_taken_for_one(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.put(f"{layout.PLANS}notes.txt", b"mine")
+    assert len(parts.plan(store, IDS, 5, "f")) == 2 == len(parts.plan(store, IDS, 5, "f"))
+
+
+class Odd(LocalStore):
+    """A store that does not do as expected in one way."""
+
+    def __init__(self, folder: Path, way: str) -> None:
+        super().__init__(str(folder))
+        self.way, self.puts = way, 0
+
+    def put_new(self, key: str, data: bytes) -> bool:
+        self.puts += 1
+        if self.way == "keeps another's":
+            table = pa.table({"part": pa.array([0], pa.int32()), "video_id": [f"other {self.puts}"]})
+            return super().put_new(key, schema.to_parquet(table.cast(schema.PLAN), "f")) and False
+        return True if self.way == "keeps nothing" else super().put_new(key, data)
+
+    def sizes(self, prefix: str = "") -> dict[str, int | None]:
+        return {} if self.way == "lists nothing" else super().sizes(prefix)
+
+
+@pytest.mark.parametrize("way", ["keeps nothing", "keeps another's"])
+def test_a_store_that_does_not_keep_a_plan_is_one_sentence(tmp_path: Path, way: str) -> None:
+    store = Odd(tmp_path, way)
+    with pytest.raises(ActionrecError, match=r"plan/0000\d\d\.parquet: (it was there a moment ago|planned 64 times)"):
+        parts.plan(store, IDS, 2, "f")
+    assert store.puts <= parts.CLAIMS
+
+
+def test_a_listing_that_is_behind_does_not_hide_a_plan(tmp_path: Path) -> None:
+    first = parts.plan(LocalStore(str(tmp_path)), IDS[:7], 3, "f")
+    grown = parts.plan(Odd(tmp_path, "lists nothing"), IDS, 3, "f")
+    assert {part: grown[part] for part in first} == first
+    assert sorted(video_id for ids in grown.values() for video_id in ids) == IDS
 
 
 def test_two_drivers_agree_on_one_plan(tmp_path: Path) -> None:

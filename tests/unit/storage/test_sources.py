@@ -86,3 +86,17 @@ def test_a_csv_is_not_taken_for_a_folder(source: Path) -> None:
     (source / "clips.csv").write_text("path,label\na/1.mp4,a\n")
     with pytest.raises(InputError, match="--dataset csv"):
         catalog(opened(source / "clips.csv"))
+
+
+def test_links_within_the_source_are_videos_like_others(source: Path) -> None:
+    (source / "c").symlink_to("a")
+    (source / "b" / "5.mp4").symlink_to(source / "a" / "1.mp4")
+    table = catalog(opened(source)).table
+    labels = dict(zip(table["video_id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    assert {video_id: label for video_id, label in labels.items() if video_id not in ("a/1.mp4", "a/2.mp4")} == {
+        **{"b/3.mp4": "b", "b/4.mp4": "b", "b/5.mp4": "b"},
+        **{"c/1.mp4": "c", "c/2.mp4": "c"},
+    }
+    (source / "a" / "round").symlink_to("..")
+    with pytest.raises(InputError, match=r"round/.*: this link lies in a folder that is one"):
+        catalog(opened(source))

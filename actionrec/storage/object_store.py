@@ -123,7 +123,7 @@ class ObjectStore:
         except (FileExistsError, PermissionError, ActionrecError):
             raise
         except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
-            if answer_to(error)[0] == 412:
+            if (answer := answer_to(error)) and answer.status == 412:
                 raise FileExistsError(key) from None
             if is_damage(error):
                 raise DamagedError(f"{self.url}/{key}: damaged on its way ({_reason(error)})") from None
@@ -169,5 +169,9 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
 
 
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if answer := answer_to(error):
+        name, said = f"HTTP {answer.status} {answer.code}".strip(), answer.message
+    else:
+        name, said = type(error).__name__, str(error)
+    text = " ".join(said.split())[:300]
+    return f"{name}: {text}" if text else name

@@ -1,6 +1,7 @@
 """Which errors of a server pass, and how long it is asked again: one table and one loop for every request of ours.
 
-The layers below (s3fs, botocore) are set to a single try, or their repeats would multiply with these.
+The layers below (s3fs, botocore) are set to a single try, or their repeats would multiply with these. One remains:
+where a connection that had been kept turns out to be dead, aiohttp opens another at once.
 """
 
 import http.client
@@ -8,7 +9,7 @@ import random
 import time
 import urllib.error
 from collections.abc import Callable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 T = TypeVar("T")
 TRIES = 8
@@ -41,6 +42,14 @@ PASSING_CODES = {
     "XAmzContentSHA256Mismatch",
 }
 BROKEN_OFF = {"ReadError", "ReadTimeout", "RemoteProtocolError"}  # as the hub's client calls it
+
+
+class Answer(NamedTuple):
+    """What a server said in place of what was asked for; code and message may be empty."""
+
+    status: int
+    code: str
+    message: str
 
 
 class NoAnswerError(Exception):
@@ -79,25 +88,26 @@ def is_damage(error: BaseException) -> bool:
     return "Checksum" in type(error).__name__
 
 
-def answer_to(error: BaseException) -> tuple[int, str]:
-    """(HTTP status, code) of the answer that a library made `error` of; (0, "") where there was none."""
+def answer_to(error: BaseException) -> Answer | None:
+    """The answer that a library made `error` of; None where there was none."""
     for each in (error, error.__cause__):  # s3fs translates botocore's errors and keeps them as the cause
         response = getattr(each, "response", None)
         if isinstance(response, dict):
+            stated = response.get("Error", {})
             status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-            return status, str(response.get("Error", {}).get("Code", ""))
+            code = stated.get("Code") or ""
+            return Answer(status, "" if code == str(status) else code, stated.get("Message") or "")
         if isinstance(each, urllib.error.HTTPError):
-            return each.code, ""
+            return Answer(each.code, "", each.msg)
         if status := getattr(response, "status_code", 0):
-            return int(status), ""
-    return 0, ""
+            return Answer(status, "", "")
+    return None
 
 
 def _passes(error: Exception) -> bool:
-    status, code = answer_to(error)
-    if status:
-        fault_of_the_server = status >= 500 and status not in LASTING_5XX
-        return fault_of_the_server or status in PASSING_STATUSES or code in PASSING_CODES
+    if answer := answer_to(error):
+        fault_of_the_server = answer.status >= 500 and answer.status not in LASTING_5XX
+        return fault_of_the_server or answer.status in PASSING_STATUSES or answer.code in PASSING_CODES
     if isinstance(error, urllib.error.URLError):  # nothing was reached: no network, most often
         return isinstance(error.reason, ConnectionResetError)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):

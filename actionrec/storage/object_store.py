@@ -130,7 +130,8 @@ class ObjectStore:
             if "NoCredentials" in type(error).__name__:
                 raise PermissionError("no credentials are set") from None
             raise ActionrecError(
-                f"{self.url}/{key}: the store does not answer as it should ({_reason(error)}); run again when it does"
+                f"{self.url}/{key}: the store does not answer as it should ({_reason(error)}); "
+                "check its endpoint, or run again when it does"
             ) from None
 
     @contextlib.contextmanager

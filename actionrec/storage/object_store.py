@@ -7,10 +7,9 @@ from typing import Any, TypeVar
 from actionrec.config import Storage
 from actionrec.errors import ActionrecError, DamagedError, InputError
 from actionrec.storage import server
+from actionrec.storage.patience import NoAnswerError, answer_to, is_damage, patiently
 
 T = TypeVar("T")
-TRIES = 8  # with growing pauses, of some 10 s in all: a server may have been started anew
-READ_TRIES = 3  # of an object whose checksum does not fit
 VERSION = (
     "ETag",
     "etag",
@@ -23,7 +22,10 @@ VERSION = (
 
 
 class ObjectStore:
-    """A prefix of a bucket. Reads are one GET each, so that the store's checksum covers the whole object."""
+    """A prefix of a bucket. Reads are one GET each, so that the store's checksum covers the whole object.
+
+    What passes is asked again: of S3 here, request by request; Google's and Azure's libraries do so themselves.
+    """
 
     def __init__(self, url: str, storage: Storage) -> None:
         self.url = url.rstrip("/")
@@ -32,18 +34,12 @@ class ObjectStore:
         self._hint = server.hint(storage) if self._scheme == "s3" else ""
 
     def read(self, key: str) -> bytes:
+        one_get = {"max_concurrency": 1} if self._scheme == "s3" else {}
         try:
-            for _ in range(READ_TRIES - 1):
-                with contextlib.suppress(DamagedError):
-                    return self._read_once(key)
-            return self._read_once(key)
+            return bytes(self._call(key, lambda path: self._fs.cat_file(path, **one_get)))
         except PermissionError:
             self.sizes("actionrec-probe/")  # is it this object, or have the credentials gone? the latter raises
             raise
-
-    def _read_once(self, key: str) -> bytes:
-        extra = {"max_concurrency": 1} if self._scheme == "s3" else {}
-        return bytes(self._call(key, lambda path: self._fs.cat_file(path, **extra)))
 
     def put(self, key: str, data: bytes) -> None:
         with self._store_wide():
@@ -68,31 +64,59 @@ class ObjectStore:
         return {key: str([info.get(name) for name in VERSION]) for key, info in self._found(prefix).items()}
 
     def _found(self, prefix: str) -> dict[str, dict[str, Any]]:
-        def find(path: str) -> dict[str, Any]:
-            found: dict[str, Any] = self._fs.find(path, detail=True)
-            return found
-
         with self._store_wide():
-            found = self._call(prefix, find)
+            if self._scheme == "s3":
+                return {info["Key"]: info for page in self._pages(prefix) for info in page}
+            found = self._call(prefix, lambda path: self._fs.find(path, detail=True))
         start = len(self._root.strip("/")) + 1
         return {name.lstrip("/")[start:]: info for name, info in found.items()}
+
+    def _pages(self, prefix: str) -> Iterator[list[dict[str, Any]]]:
+        """What S3 lists, keys relative to the root. An error costs its page again, not all pages before it."""
+        bucket, _, folder = self._root.partition("/")
+        start = f"{folder}/" if folder else ""
+        request = {"Bucket": bucket, "Prefix": start + prefix}
+        while True:
+            page = self._page(prefix, request)
+            found = page.get("Contents", ())
+            yield [{**info, "Key": info["Key"].removeprefix(start), "size": info["Size"]} for info in found]
+            if page.get("IsTruncated") is False:
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def _page(self, prefix: str, request: dict[str, str]) -> dict[str, Any]:
+        def ask(_: str) -> dict[str, Any]:
+            page: dict[str, Any] = self._fs.call_s3("list_objects_v2", **request)
+            if page.get("IsTruncated") is not False and "NextContinuationToken" not in page:
+                # An empty body, or a balancer's page that calls itself a success, would be a listing of nothing.
+                raise NoAnswerError("a listing that does not say whether it is whole")
+            return page
+
+        return self._call(prefix, ask)
 
     def delete(self, prefix: str) -> None:
         keys = list(self.sizes(prefix)) if prefix.endswith("/") else [prefix] if self.exists(prefix) else []
         for key in keys:
-            self._call(key, self._fs.rm_file)
+            with self._store_wide(), contextlib.suppress(FileNotFoundError):  # somebody else, or our lost answer, did
+                self._call(key, self._fs.rm_file)
 
     def _lost_answer(self, key: str, data: bytes) -> bool:
         """True if the object there is ours: a retried PUT whose first answer was lost finds its own object."""
-        return self.read(key) == data
+        try:
+            return self.read(key) == data
+        except FileNotFoundError:
+            raise ActionrecError(
+                f"{self.url}/{key}: was there and is gone, so somebody else deletes here; run again when that has ended"
+            ) from None
 
     def _one_put(self) -> dict[str, Any]:
         return {"chunksize": 4 * 2**30} if self._scheme == "s3" else {}
 
     def _call(self, key: str, action: Callable[[str], T]) -> T:
         """`action` on the full path, with the library's many kinds of failure told apart into three."""
+        path = f"{self._root}/{key}" if key else self._root
         try:
-            return action(f"{self._root}/{key}" if key else self._root)
+            return patiently(lambda: action(path)) if self._scheme == "s3" else action(path)
         except FileNotFoundError as error:
             if "NoSuchBucket" in type(error.__cause__).__name__:
                 raise self._no_bucket() from None
@@ -100,14 +124,15 @@ class ObjectStore:
         except (FileExistsError, PermissionError, ActionrecError):
             raise
         except Exception as error:  # noqa: BLE001 - each library behind fsspec raises its own kinds
-            if _precondition_failed(error):
+            if (answer := answer_to(error)) and answer.status == 412:
                 raise FileExistsError(key) from None
-            if "Checksum" in type(error).__name__:
+            if is_damage(error):
                 raise DamagedError(f"{self.url}/{key}: damaged on its way ({_reason(error)})") from None
             if "NoCredentials" in type(error).__name__:
                 raise PermissionError("no credentials are set") from None
             raise ActionrecError(
-                f"{self.url}/{key}: the store does not answer as it should ({_reason(error)})"
+                f"{self.url}/{key}: the store does not answer as it should ({_reason(error)}); "
+                "check its endpoint, or run again when it does"
             ) from None
 
     @contextlib.contextmanager
@@ -139,18 +164,17 @@ def _filesystem(scheme: str, storage: Storage) -> Any:
         use_listings_cache=False,
         skip_instance_cache=True,
         default_fill_cache=False,
-        # One layer repeats, or each layer's repeats multiply those of the other.
+        # `patiently` repeats, and neither botocore nor s3fs: each layer's repeats would multiply those of the other.
         config_kwargs={"connect_timeout": 2, "read_timeout": 20, "retries": {"total_max_attempts": 1}},
     )
-    s3.retries = TRIES
+    s3.retries = 1
     return s3
 
 
-def _precondition_failed(error: BaseException) -> bool:
-    response = getattr(error, "response", None) or getattr(error.__cause__, "response", None) or {}
-    return response.get("Error", {}).get("Code") in ("PreconditionFailed", "412", "ConditionalRequestConflict")
-
-
 def _reason(error: BaseException) -> str:
-    text = " ".join(str(error).split())[:300]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if answer := answer_to(error):
+        name, said = f"HTTP {answer.status} {answer.code}".strip(), answer.message
+    else:
+        name, said = type(error).__name__, str(error)
+    text = " ".join(said.split())[:300]
+    return f"{name}: {text}" if text else name

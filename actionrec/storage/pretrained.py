@@ -27,6 +27,7 @@ import numpy as np
 import torch
 
 from actionrec.errors import InputError
+from actionrec.storage.patience import patiently
 
 TIMEOUT_S = 10  # per address of a host, and hosts seldom have more than two
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.\w+$")  # the convention of torch.hub: name-HASH.pth
@@ -66,15 +67,19 @@ def hub_source(stream: str, repository: str, file_name: str | None = None) -> So
 
 
 def download(url: str, path: Path) -> None:
-    """One GET of `url` into `path`, without a retry. Raises OSError or HTTPException."""
+    """One GET of `url` into `path`. Raises OSError or HTTPException."""
     request = urllib.request.Request(url, headers={"User-Agent": "actionrec"})
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response, path.open("wb") as file:
         shutil.copyfileobj(response, file, 2**20)
+        missing = int(response.headers.get("Content-Length") or file.tell()) - file.tell()
+        if missing > 0:  # read in pieces, a body that was cut off ends like a whole one
+            raise http.client.HTTPException(f"its last {missing} bytes did not come")
 
 
 def obtain(source: Source, fetch: Fetch = download) -> Path:
     """The file's place in the cache, downloaded if it was not there, and verified in any case.
 
+    Errors of the site that pass are waited for. Where nothing is reached at all there is no network: that ends at once.
     Raises InputError: the file can neither be found nor fetched, or it is not what was published. Then it is removed.
     """
     path = cache_path(source)
@@ -92,7 +97,7 @@ def state(source: Source) -> State:
         return "cached"
     request = urllib.request.Request(source.url, method="HEAD", headers={"User-Agent": "actionrec"})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):
+        with patiently(lambda: urllib.request.urlopen(request, timeout=TIMEOUT_S)):
             return "reachable"
     except (OSError, http.client.HTTPException):
         return "missing"
@@ -128,7 +133,7 @@ def _download_verified(source: Source, path: Path, fetch: Fetch) -> None:
     try:
         with _network_errors(source, path):
             published = source.sha256 or _hub_sha256(source.url)
-            fetch(source.url, partial)
+            patiently(lambda: fetch(source.url, partial))
         digest = sha256_of(partial)
         if not digest.startswith(published):
             raise InputError(
@@ -174,7 +179,7 @@ def _hub_sha256(url: str) -> str:
     from huggingface_hub import get_hf_file_metadata
 
     try:
-        etag = get_hf_file_metadata(url, timeout=TIMEOUT_S).etag or ""
+        etag = patiently(lambda: get_hf_file_metadata(url, timeout=TIMEOUT_S)).etag or ""
     except Exception as error:  # the hub's client raises its HTTP library's errors, which share no base
         raise OSError(str(error)) from error
     if not re.fullmatch("[0-9a-f]{64}", etag):

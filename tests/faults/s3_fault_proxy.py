@@ -13,15 +13,24 @@ from urllib.parse import unquote, urlsplit
 
 FOR_THE_HOP = {"connection", "content-length", "date", "expect", "server", "transfer-encoding"}
 HANG_S = 40.0
-ERRORS = {"503": "SlowDown", "403": "AccessDenied"}
+CODES = {"503": "SlowDown", "403": "AccessDenied"}  # where a rule names none
+BODIES = {  # of an answer that is no XML of S3's
+    "html": b"<html><body><h1>The balancer is sorry</h1></body></html>",
+    "doctype": b"<!DOCTYPE html>\n<html><head><title>Sorry</title></head><body><hr></body></html>",
+    "empty": b"",
+    "nocode": b"<Error><Message>as told</Message></Error>",
+    "broken": b"<Error><Code>SlowDo",
+}
 
 
 @dataclass
 class Rule:
     """What happens to the next `times` requests whose "METHOD /path?query" `pattern` is found in (times -1: to all).
 
-    503, 403: refused. reset: the connection breaks unanswered. cut: half the body under the whole's length,
-    then a break. short: half the body, and a length that agrees. flip: one bit of the body.
+    503, 500:InternalError: an error with that status and code; 503:html and the others of BODIES: with such a body;
+    503:cut: whose own body breaks off. reset: the connection breaks unanswered; drop: it is closed unanswered.
+    cut: half the body under the whole's length, then a break. short: half the body, and a length that agrees.
+    flip: one bit of the body.
     lost: done, and the answer is lost. hang: no answer, for longer than anybody waits. slow: the body in ten pieces.
     stale: a listing without its last key, as of a store that is not consistent at once.
     """
@@ -83,11 +92,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         body = self._body()
         kind = self.proxy.fault_for(unquote(f"{self.command} {self.path}"))
-        if kind in ERRORS:
-            error = f"<Error><Code>{ERRORS[kind]}</Code><Message>as told</Message></Error>"
-            self._answer(int(kind), [("Content-Type", "application/xml")], error.encode())
+        if kind[:3].isdigit():
+            self._refuse(*kind.split(":"))
         elif kind == "reset":
             self._reset()
+        elif kind == "drop":
+            self.close_connection = True
         elif kind == "hang":
             time.sleep(HANG_S)
             self._reset()
@@ -95,6 +105,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._forward(kind, body)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle
+
+    def _refuse(self, status: str, how: str = "") -> None:
+        code = how if how not in ("", "cut") else CODES.get(status, "InternalError")
+        error = f"<Error><Code>{code}</Code><Message>as told</Message></Error>".encode()
+        body = BODIES.get(how, error)
+        kind = "application/xml" if body.startswith((b"<?xml", b"<Error")) else "text/html"
+        if how == "cut":
+            self.close_connection = True
+            return self._answer(int(status), [("Content-Type", kind)], body[: len(body) // 2], len(body))
+        self._answer(int(status), [("Content-Type", kind)], body)
 
     def _forward(self, kind: str, body: bytes) -> None:
         connection = http.client.HTTPConnection(*self.upstream, timeout=60)

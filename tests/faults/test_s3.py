@@ -89,9 +89,16 @@ def test_errors_that_pass_are_not_noticed(make_bucket: Callable[[str], Bucket], 
             ("503", r"GET .*/videos/a/000", 2),
             ("reset", r"GET .*/videos/a/002", 1),
             ("cut", r"GET .*/videos/a/004", 1),
+            ("503:html", r"GET .*/videos/b/001", 2),
+            ("429:TooManyRequests", r"GET .*/videos/b/003", 2),
             ("503", r"GET .*\.safetensors", 1),
-            ("503", r"GET .*prefix=.*status", 1),
-            ("503", r"PUT .*/spatial/part-000000", 1),
+            ("500:InternalError", r"HEAD .*\.safetensors", 1),
+            ("cut", r"GET .*prefix=.*status", 1),
+            ("200:empty", r"GET .*prefix=.*status", 1),
+            ("502:empty", r"GET .*prefix=.*status", 1),
+            ("409:ConditionalRequestConflict", r"PUT .*/plan/", 1),
+            ("503:ServiceUnavailable", r"PUT .*/spatial/part-000000", 1),
+            ("400:RequestTimeout", r"PUT .*/spatial/part-000001", 1),
             ("reset", r"PUT .*/flow/part-000001", 1),
             ("lost", r"PUT .*/audio/part-000002", 1),
             ("lost", r"PUT .*/plan/", 1),
@@ -108,7 +115,7 @@ def test_a_store_that_refuses_for_ever_ends_the_run_and_keeps_what_is_committed(
     make_bucket: Callable[[str], Bucket], calm: Calm, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket = make_bucket("refuse")
-    bucket.proxy.breaks("503", r"PUT .*/audio/part-000003", -1)
+    bucket.proxy.breaks("503:html", r"PUT .*/audio/part-000003", -1)
     begun_s = time.monotonic()
     assert bucket.extract() == 1
     assert time.monotonic() - begun_s < 180

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
-from actionrec.storage import pretrained
+from actionrec.storage import patience, pretrained
 from actionrec.storage.pretrained import Source, cache_path, hub_source, load_plain, obtain, state, url_source
+from tests.faults.s3_fault_proxy import FaultProxy, Rule
 
 
 class Canary:
@@ -112,6 +114,90 @@ def test_without_a_network_one_sentence_says_where_to_put_the_file_and_what_else
     assert str(cache_path(source)) in message
     assert "--set audio.weights=random" in message
     assert "\n" not in message
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Which tries were followed by a pause. Nobody waits."""
+    after: list[int] = []
+    monkeypatch.setattr(patience, "pause_s", lambda tried: after.append(tried) or 0.0)
+    return after
+
+
+@pytest.fixture
+def site(s3_bucket: tuple[str, str], tmp_path: Path) -> Iterator[tuple[FaultProxy, Source]]:
+    """A published file behind a site that can err."""
+    import boto3
+
+    endpoint, bucket = s3_bucket
+    content = b"x" * 100_000
+    source = publish(tmp_path / "site", content)
+    client = boto3.client("s3", endpoint_url=endpoint)
+    client.put_object(Bucket=bucket, Key=source.file_name, Body=content, ACL="public-read")
+    with FaultProxy(endpoint) as proxy:
+        yield proxy, url_source("audio", f"{proxy.url}/{bucket}/{source.file_name}")
+
+
+SITE_ERRORS = ["503:html", "500:empty", "502:html", "504:empty", "429:empty", "408:empty", "reset", "drop", "cut"]
+
+
+def test_a_site_whose_errors_pass_is_asked_again(site: tuple[FaultProxy, Source], pauses: list[int]) -> None:
+    proxy, source = site
+    for kind in SITE_ERRORS:
+        pauses.clear()
+        rule = proxy.breaks(kind, "GET", 2)
+        assert obtain(source).read_bytes() == b"x" * 100_000, kind
+        assert len(rule.hits) == 2 and pauses == [1, 2], kind
+        cache_path(source).unlink()
+
+
+def test_a_site_whose_errors_do_not_pass_ends_in_a_sentence(
+    site: tuple[FaultProxy, Source], pauses: list[int], cache: Path
+) -> None:
+    proxy, source = site
+
+    def refused(kind: str) -> Rule:
+        proxy.rules.clear()
+        rule = proxy.breaks(kind, "GET", -1)
+        with pytest.raises(InputError, match=source.file_name):
+            obtain(source)
+        assert list(cache.iterdir()) == []
+        return rule
+
+    for kind in SITE_ERRORS:
+        assert len(refused(kind).hits) == patience.TRIES, kind
+    pauses.clear()
+    for kind in ("404:NoSuchKey", "403:AccessDenied", "410:empty", "501:empty"):
+        assert len(refused(kind).hits) == 1 and not pauses, kind
+
+
+def test_where_there_is_no_network_nothing_is_waited_for(pauses: list[int]) -> None:
+    for address in ("http://127.0.0.1:9", "http://no-such-host.invalid"):
+        with pytest.raises(InputError, match="cannot be downloaded"):
+            obtain(url_source("audio", f"{address}/vggish-10086976.pth"))
+    assert not pauses
+
+
+def test_doctor_calls_a_site_that_errs_once_reachable(site: tuple[FaultProxy, Source], pauses: list[int]) -> None:
+    proxy, source = site
+    proxy.breaks("503:empty", "HEAD", 1)
+    assert state(source) == "reachable" and pauses == [1]
+
+
+def test_the_hubs_metadata_are_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch, site: tuple[FaultProxy, Source], pauses: list[int]
+) -> None:
+    """The hub's own client answers a 503 with an error at the first try."""
+    from huggingface_hub import get_hf_file_metadata
+
+    proxy, source = site
+    rule = proxy.breaks("503:html", "HEAD", 2)
+    metadata = patience.patiently(lambda: get_hf_file_metadata(source.url))
+    assert metadata.size == 100_000 and len(rule.hits) == 2 and pauses == [1, 2]
+    proxy.breaks("drop", "HEAD", 1)
+    with pytest.raises(OSError, match="no sha256"):
+        pretrained._hub_sha256(source.url)
+    assert pauses == [1, 2, 1]
 
 
 def test_the_hub_is_believed_only_if_it_states_a_sha256(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

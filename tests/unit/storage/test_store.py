@@ -11,6 +11,7 @@ import pytest
 
 from actionrec.config import Storage
 from actionrec.errors import ActionrecError, InputError
+from actionrec.storage import patience
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.store import Store, open_store
 
@@ -160,7 +161,10 @@ def test_a_bucket_that_is_not_there_and_a_wrong_key_are_named(s3_bucket: tuple[s
         open_store("s3://no-such-bucket/x", Storage(endpoint_url=endpoint)).sizes("y/")
 
 
-def test_a_server_that_is_not_there_is_one_sentence(s3_bucket: tuple[str, str]) -> None:
+def test_a_server_that_is_not_there_is_one_sentence(
+    s3_bucket: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "LONGEST_PAUSE_S", 0.01)
     store = open_store("s3://bucket/x", Storage(endpoint_url="http://127.0.0.1:9"))
     for action in (lambda: store.read("key"), store.sizes, lambda: store.put("key", b"x")):
         with pytest.raises(ActionrecError, match="does not answer"):

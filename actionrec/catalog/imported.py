@@ -6,7 +6,6 @@ known from its directory. Axes: N videos, L frames, E numbers of a frame's embed
 
 import io
 import posixpath
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from actionrec.catalog.allocation import MALFORMED, TooLargeError, read_arrays, read_columns
 from actionrec.catalog.source import Draft, Video, nfc
 from actionrec.errors import InputError
 from actionrec.schema import SPLITS
@@ -74,15 +74,12 @@ def _npz(data: bytes, name: str, limit_bytes: float) -> Imported:
 
 
 def _arrays(data: bytes, name: str, limit_bytes: float) -> dict[str, NDArray[Any]]:
-    wanted = ("feat", "label", "name", "group", "is_train")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        _refuse_size(size, name, limit_bytes)
-        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {key: stored[key] for key in wanted if key in stored}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError) as error:
-        raise InputError(f"{name}: not a file of plain arrays ({' '.join(str(error).split())}); save it anew") from None
+        return read_arrays(data, ("feat", "label", "name", "group", "is_train"), limit_bytes)
+    except TooLargeError as error:
+        raise _too_large(error, name, limit_bytes) from None
+    except MALFORMED as error:
+        raise InputError(f"{name}: not a file of plain arrays ({_reason(error)}); save it anew") from None
 
 
 def _labels(label_N: NDArray[Any], ids: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -132,20 +129,17 @@ def _parquet(data: bytes, name: str, limit_bytes: float) -> Imported:
 
 def _table(data: bytes, name: str, limit_bytes: float) -> pa.Table:
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
-        _refuse_size(sum(group.total_byte_size for group in groups), name, limit_bytes)
-        found = file.schema_arrow
+        found = pq.read_schema(io.BytesIO(data))
         vectors = found.field("embedding").type.value_type
         if not (pa.types.is_fixed_size_list(vectors) and pa.types.is_floating(vectors.value_type)):
             raise TypeError(f"embedding is {found.field('embedding').type}")
         if not pa.types.is_string(found.field("video_id").type):
             raise TypeError(f"video_id is {found.field('video_id').type}")
-        wanted = ("video_id", "embedding", "label", "group", "split")
-        table = file.read(columns=[key for key in wanted if key in found.names])
-    except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{name}: not a table of features ({reason}); it must hold {COLUMNS}") from None
+        table = read_columns(data, ("video_id", "embedding", "label", "group", "split"), limit_bytes)
+    except TooLargeError as error:
+        raise _too_large(error, name, limit_bytes) from None
+    except MALFORMED as error:
+        raise InputError(f"{name}: not a table of features ({_reason(error)}); it must hold {COLUMNS}") from None
     if table["video_id"].null_count:
         raise InputError(f"{name}: a video_id is null; every row must name its video")
     return table
@@ -165,12 +159,15 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _refuse_size(size: int, name: str, limit_bytes: float) -> None:
-    if size > limit_bytes:
-        raise InputError(
-            f"{name}: it unpacks to {size / 2**30:.1f} GiB, more than limits.file_gib={limit_bytes / 2**30:g} allows; "
-            "raise the limit or cut the file"
-        )
+def _too_large(error: TooLargeError, name: str, limit_bytes: float) -> InputError:
+    return InputError(
+        f"{name}: it unpacks to {error.args[0] / 2**30:.3g} GiB, more than limits.file_gib={limit_bytes / 2**30:.3g} "
+        "allows; raise the limit or cut the file"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _check(found: Imported, name: str) -> None:

@@ -119,13 +119,79 @@ def test_what_is_no_npz_is_refused_and_never_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "opened").exists()
 
 
-def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_unpacked() -> None:
+def zipped(**members: bytes) -> bytes:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("feat.npy", bytes(10_000_000))
-    assert len(sink.getvalue()) < 20_000
-    with pytest.raises(InputError, match=r"unpacks to 0\.0 GiB, more than limits\.file_gib"):
-        read(sink.getvalue(), limit=9_000_000)
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return sink.getvalue()
+
+
+def claiming(shape: tuple[int, ...], content: bytes = b"", descr: str = "<f4") -> bytes:
+    """A .npy file whose header claims a shape that its content need not have."""
+    sink = io.BytesIO()
+    np.lib.format.write_array_header_1_0(sink, {"descr": descr, "fortran_order": False, "shape": shape})
+    return sink.getvalue() + content
+
+
+def repeated(rows: int, frames: int, label: str) -> bytes:
+    """A table of constant features, which are stored as next to nothing."""
+    width = 256
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.ones(rows * frames * width, np.float32)), width)
+    sequences = pa.ListArray.from_arrays(pa.array(range(0, rows * frames + 1, frames), pa.int32()), vectors)
+    table = pa.table({"video_id": [str(row) for row in range(rows)], "embedding": sequences, "label": [label] * rows})
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        zipped(feat=claiming((10, 10, 25_000), bytes(10_000_000))),  # zeros, in 10 kB
+        zipped(feat=claiming((10, 10, 16_000), bytes(6_400_000))),  # 6.4 MB as it is stored, and again as float32
+        zipped(label=claiming((30_000,), bytes(7_680_000), "<U64")),  # texts, in numpy and in Python
+    ],
+    ids=["zeros", "copies", "texts"],
+)
+def test_arrays_that_unpack_to_too_much_are_refused_before_they_are_unpacked(data: bytes) -> None:
+    assert len(data) < 20_000
+    with pytest.raises(InputError, match=r"^f\.npz: it unpacks to 0\.\d+ GiB, more than limits\.file_gib=0\.0093"):
+        read(data, limit=10_000_000)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        claiming((1865, 25, 2**32), descr="<f4"),  # 745 GiB
+        claiming((2**62, 2**62, 2**62)),
+        claiming((-4, 3, 2), bytes(96)),
+        claiming((4, 3, 2), bytes(95)),
+        claiming((4, 3, 2), bytes(97)),
+    ],
+)
+def test_a_header_that_promises_what_is_not_there_is_refused_before_anything_is_allocated(header: bytes) -> None:
+    with pytest.raises(InputError, match=r"^f\.npz: not a file of plain arrays \(an array of float32 \["):
+        read(zipped(feat=header))
+
+
+def test_a_table_that_unpacks_to_too_much_is_refused_before_it_is_unpacked() -> None:
+    before = pa.total_allocated_bytes()
+    for data in (repeated(2, 30_000, "a"), repeated(600, 1, "a" * 20_000)):
+        assert len(data) < 40_000
+        with pytest.raises(InputError, match=r"^t\.parquet: it unpacks to 0\.\d+ GiB, more than limits\.file_gib"):
+            read(data, "t.parquet", limit=10_000_000)
+    assert pa.total_allocated_bytes() - before < 10_000_000
+    assert [video.label for video in read(repeated(3, 2, "ö"), "t.parquet").draft.videos] == ["ö"] * 3
+
+
+def test_want_of_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(*given: Any, **named: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(np.lib.format, "read_array", starve)
+    with pytest.raises(InputError, match=r"^f\.npz: not a file of plain arrays \(MemoryError\)"):
+        read(npz())
 
 
 def test_a_parquet_table_of_sequences_of_any_length() -> None:

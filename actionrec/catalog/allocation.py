@@ -1,0 +1,101 @@
+"""What a file of features takes up in memory once it is read, told before anything of it is unpacked.
+
+The bytes of such a file say little: a constant array of a gigabyte compresses to a kilobyte, and a header may claim any
+shape. So what is counted is what reading allocates: each number as it is stored and as the float32 it becomes, each
+text, and Python's own objects.
+"""
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+HEADER_BYTES = 10_000  # of an array in an .npz: a plain one takes 128
+OBJECT_BYTES = 64  # of a Python object for a number or a short text, and of its place in a list
+FLOAT32_BYTES = 4
+MALFORMED = (  # what reading a hostile archive or table raises
+    zipfile.BadZipFile, pa.ArrowException, OSError, EOFError, KeyError, AttributeError, TypeError, ValueError,
+    RuntimeError, MemoryError, OverflowError, zlib.error,
+)  # fmt: skip
+
+
+class TooLargeError(Exception):
+    """`args[0]` bytes would be allocated, more than is allowed."""
+
+
+def read_arrays(data: bytes, wanted: Sequence[str], limit_bytes: float) -> dict[str, NDArray[Any]]:
+    """Those of the `wanted` arrays that an .npz holds. TooLargeError; one of MALFORMED where it is no such file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        entries = {name: archive.getinfo(f"{name}.npy") for name in wanted if f"{name}.npy" in archive.namelist()}
+        total = 0
+        for entry in entries.values():
+            with archive.open(entry) as file:
+                total += _array_bytes(file, entry.file_size)
+            _refuse(total, limit_bytes)
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, entry in entries.items():
+            with archive.open(entry) as file:
+                arrays[name] = npy.read_array(file, allow_pickle=False, max_header_size=HEADER_BYTES)
+        return arrays
+
+
+def _array_bytes(file: IO[bytes], size: int) -> int:
+    """What an array of a .npy file of `size` bytes takes. ValueError where its header promises another size."""
+    version = npy.read_magic(file)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(file, max_header_size=HEADER_BYTES)
+    count = math.prod(shape)
+    stored = count * dtype.itemsize
+    if min(shape, default=0) < 0 or stored != size - file.tell():
+        raise ValueError(f"an array of {dtype} {list(shape)} in {size - file.tell()} bytes")
+    return stored + (count * FLOAT32_BYTES if len(shape) == 3 else stored + count * OBJECT_BYTES)
+
+
+def read_columns(data: bytes, wanted: Sequence[str], limit_bytes: float) -> pa.Table:
+    """Those of the `wanted` columns that a Parquet file holds. TooLargeError; one of MALFORMED where it is none.
+
+    Texts are read as indices into what is stored once, and become texts of their own only where that is not too much.
+    """
+    texts = [field.name for field in pq.read_schema(io.BytesIO(data)) if pa.types.is_string(field.type)]
+    file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
+    names = [name for name in wanted if name in file.schema_arrow.names]
+    total = sum(_chunks_bytes(file.metadata, names))
+    _refuse(total, limit_bytes)
+    table = file.read(columns=names)
+    for name in names:
+        if pa.types.is_dictionary(table[name].type):
+            total += sum(_text_bytes(chunk) for chunk in table[name].chunks)
+            _refuse(total, limit_bytes)
+    fields = [pa.field(name, pa.string()) if name in texts else table.schema.field(name) for name in names]
+    return table.cast(pa.schema(fields))
+
+
+def _chunks_bytes(metadata: pq.FileMetaData, names: Sequence[str]) -> Iterable[int]:
+    """What each chunk of these columns takes: its pages, its values, and a row's objects."""
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for place in range(group.num_columns):
+            column = group.column(place)
+            if column.path_in_schema.partition(".")[0] in names:
+                width = {"DOUBLE": 8, "INT64": 8}.get(column.physical_type, FLOAT32_BYTES) + FLOAT32_BYTES
+                yield column.total_uncompressed_size + column.num_values * width + group.num_rows * OBJECT_BYTES
+
+
+def _text_bytes(chunk: pa.DictionaryArray) -> int:
+    lengths = pc.fill_null(pc.binary_length(chunk.dictionary), 0).to_numpy(zero_copy_only=False)
+    indices = chunk.indices.drop_null().to_numpy()
+    return 2 * int(np.bincount(indices, minlength=len(lengths)) @ lengths.astype(np.int64))  # in Arrow and in Python
+
+
+def _refuse(size: float, limit_bytes: float) -> None:
+    if size > limit_bytes:
+        raise TooLargeError(size)

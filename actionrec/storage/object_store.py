@@ -78,7 +78,8 @@ class ObjectStore:
         request = {"Bucket": bucket, "Prefix": start + prefix}
         while True:
             page = self._page(prefix, request)
-            found = page.get("Contents", ())
+            # Consoles store an empty object "folder/" for a folder that somebody makes there: it is no file.
+            found = [info for info in page.get("Contents", ()) if not info["Key"].endswith("/")]
             yield [{**info, "Key": info["Key"].removeprefix(start), "size": info["Size"]} for info in found]
             if page.get("IsTruncated") is False:
                 return

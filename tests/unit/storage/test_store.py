@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from actionrec.config import Storage
@@ -85,6 +86,14 @@ def test_a_listing_keeps_to_its_prefix_and_a_deletion_too(store: Store) -> None:
     store.delete("c")
     store.delete("never-there")
     assert set(store.sizes()) == {"ab/3"}
+
+
+def test_the_objects_that_stand_for_folders_in_a_bucket_are_not_listed(s3_bucket: tuple[str, str]) -> None:
+    endpoint, bucket = s3_bucket
+    store = open_store(f"s3://{bucket}/{uuid.uuid4()}", Storage(endpoint_url=endpoint))
+    for key in ("", "a/", "a/x.avi"):
+        boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key=f"{store.url.split('/', 3)[3]}/{key}")
+    assert store.sizes() == {"a/x.avi": 0}
 
 
 def test_what_is_not_there_is_a_file_not_found(store: Store) -> None:

@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media.audio import Sound
+from actionrec.media.clock import Timelines
 from actionrec.media.pictures import Emit, Pictures
-from actionrec.media.probe import check_limits, describe, open_container, video_stream
+from actionrec.media.probe import check_limits, codec_without_decoder, describe, open_container, video_stream
 
 GEN_PTS: int = cast(Any, Flags.gen_pts).value  # the stubs take it for a number
 
@@ -39,6 +40,7 @@ class Track:
     frames_declared: int  # what the file promised for the part decoded; 0: it does not count
     audio: NDArray[np.float32] | None  # [S] mono in -1..1 at 16 kHz, sample 0 at frame 0; None: no sound
     audio_error: str | None  # why a track that is there could not be decoded
+    audio_reason: Reason | None  # of audio_error: no_decoder or corrupt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,24 +65,31 @@ def decode_file(file: BinaryIO, clip: Clip, limits: Limits, emit: Emit) -> Track
             header = describe(container, size_bytes)
             check_limits(header, clip, limits)
             pictures = Pictures(video_stream(container), header, clip, limits, emit)
-            sound = Sound(next(iter(container.streams.audio), None))
+            sound = _sound(container, pictures.max_s)
             _read(container, pictures, sound)
             return _judged(pictures, sound)
     except MemoryError as error:
         raise VideoError(Reason.MEMORY, "decoding needs more than limits.decode_memory_gib") from error
 
 
+def _sound(container: InputContainer, max_s: Fraction) -> Sound:
+    stream = next(iter(container.streams.audio), None)
+    return Sound(stream, max_s, None if stream is None else codec_without_decoder(container, stream))
+
+
 def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
-    """One pass, until both tracks have reached the clip's end."""
+    """One pass, until both tracks have reached the clip's end. The other tracks say how far the file goes."""
     container.flags &= ~GEN_PTS  # AVI's guessed times are wrong where it holds B-frames
-    tracks = [pictures.stream, sound.stream] if sound.stream else [pictures.stream]
+    timelines = Timelines(container)
     try:
-        for packet in container.demux(tracks):
+        for packet in container.demux():
+            timeline = timelines.of(packet)
             if packet.stream is pictures.stream:
-                pictures.feed(packet)
+                pictures.feed(packet, timeline)
             else:
                 pictures.note_time(packet)
-                sound.feed(packet, pictures.end_s)
+            if packet.stream is sound.stream:
+                sound.feed(packet, timeline, pictures.end_s(timeline))
             if pictures.done and sound.done:
                 return
     except MemoryError:
@@ -92,12 +101,13 @@ def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
 def _judged(pictures: Pictures, sound: Sound) -> Track:
     pictures.check()
     clock = pictures.clock
-    audio = sound.clip(clock.start_s, pictures.max_s)
+    audio = sound.clip(clock, Fraction(0), pictures.max_s)
     return Track(
         pts_ticks=np.array(clock.ticks, np.int64),
         time_base=clock.time_base,
         duration_s=clock.duration_s(),
         frames_declared=pictures.frames_declared,
         audio=audio,
-        audio_error=sound.error,
+        audio_error=sound.error.detail if sound.error else None,
+        audio_reason=sound.error.reason if sound.error else None,
     )

@@ -1,9 +1,7 @@
 """One video track -> upright RGB frames of the clip's size and their times, and the verdict on the track.
 
-A frame's time is its presentation time, or its decoding time in a container that stores no other (AVI). A frame with
-neither stands one mean interval after its predecessor. Times are made strictly increasing: one that repeats or steps
-back less than a second is put one tick after its predecessor; a larger step back is a new timeline, which continues one
-mean interval after the old one.
+What was promised is held against the video's own frames and clock. Where a container gives one length for all its
+tracks (Matroska without tags, ASF, FLV), another track that goes on to that length explains why the video ends before.
 """
 
 from __future__ import annotations  # av.Packet is generic in its stubs only
@@ -15,6 +13,7 @@ from typing import Any, cast
 
 import av.error
 import numpy as np
+from av.codec.context import Flags
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
@@ -23,12 +22,12 @@ from numpy.typing import NDArray
 
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
+from actionrec.media.clock import Clock
 from actionrec.media.probe import GIB, Probe, frames_in_clip
 
 SCALING = Interpolation.BILINEAR | Interpolation.BITEXACT  # bilinear widens its filter when it shrinks: no aliasing
 WHOLE = 0.95  # the share of what is declared that counts as all of it
 HEADER_SLACK_S = 0.25  # headers that give seconds round them up, by a few frames
-NEW_TIMELINE_S = 1
 ASSUMED_RATE = Fraction(25)  # of a file that has one frame and states no rate
 LARGEST_PIXEL_BYTES = 6  # libav calls a picture that it has no memory for bad data; so we see whether there is any
 MEASURED_FROM_DATA = ("mpegts", "mpeg")  # FFmpeg reads their duration off the last packet, so it promises nothing
@@ -41,6 +40,7 @@ class Pictures:
 
     def __init__(self, stream: VideoStream, header: Probe, clip: Clip, limits: Limits, emit: Emit) -> None:
         stream.codec_context.thread_count = 1  # one frame in flight: bounded memory, errors at their own packet
+        stream.codec_context.flags |= Flags.copy_opaque  # a frame says from which packet it came
         self.stream = stream
         self.header, self.clip, self.limits, self.emit = header, clip, limits, emit
         self.max_s = Fraction(str(clip.max_s))
@@ -49,14 +49,17 @@ class Pictures:
         self.done = False  # the clip's end was reached
         self.damage: str | None = None
         self._scaler = VideoReformatter()
-        self._skipped = 0  # packets that by design give no frame: empty ones, and those before an edit list's start
-        self._reached_s = Fraction(0)  # where the last packet ends, on the container's clock
+        self._empty = 0  # packets that by design give no frame
+        self._leading = Leading()
+        self._reached_s = self._others_reach_s = Fraction(0)  # where the last packet ends, on the container's clock
         self._raw_bytes = 0
 
-    @property
-    def end_s(self) -> Fraction | None:
-        """Where the clip ends on the container's clock; None before the first frame."""
-        return self.clock.start_s + self.max_s if self.clock.ticks else None
+    def end_s(self, timeline: int) -> Fraction | float | None:
+        """Where the clip ends in a timeline's stored times; -inf: before it, None: not yet known."""
+        shift_s = self.clock.shift_s(timeline)
+        if shift_s is None:
+            return -math.inf if self.done else None
+        return self.max_s - shift_s
 
     @property
     def frames_declared(self) -> int:
@@ -64,24 +67,26 @@ class Pictures:
         declared = frames_in_clip(self.header, self.clip)
         if declared and self.done:
             return len(self.clock.ticks)
+        declared = max(declared - self._leading.lost, 0)
         if self.header.container == "avi" and self.clock.ticks:  # it counts places in time, of which some may be empty
             return round(declared * len(self.clock.ticks) * self.clock.time_base / self.clock.duration_s())
-        return max(declared - self._skipped, 0)
+        return max(declared - self._empty, 0)
 
-    def feed(self, packet: Packet[Any]) -> None:
+    def feed(self, packet: Packet[Any], timeline: int) -> None:
         """Decode one packet. Raises VideoError: corrupt, too_large."""
         if self.done:
             return
-        empty = packet.size == 0 and packet.dts is not None  # a repeated picture; libav would take it for the end
-        self._skipped += empty or packet.is_discard
         self.note_time(packet)
-        if empty:
+        if packet.size == 0 and packet.dts is not None:  # a repeated picture; libav would take it for the end
+            self._empty += 1
             return
         if self.damage and packet.size:
             raise VideoError(Reason.CORRUPT, f"{self.damage}, after {len(self.clock.ticks)} good frames")
         if packet.is_corrupt and self.header.container != "mpegts":  # there it also marks a splice: decoding will tell
             self.damage = "a packet is not whole"
             return
+        if packet.size:
+            packet.opaque = (self._leading.number(packet), timeline)
         try:
             frames = packet.decode()
         except MemoryError:
@@ -91,7 +96,7 @@ class Pictures:
             self.damage = f"a frame cannot be decoded: {error}"
             return
         for frame in frames:
-            self._take(frame)
+            self._take(frame, timeline)
 
     def check(self) -> None:
         """The verdict, once everything was read. Raises VideoError: truncated, corrupt, no_frames."""
@@ -100,9 +105,8 @@ class Pictures:
         if not self.done and not (self.clip.allow_partial and decoded):
             if decoded < WHOLE * declared:
                 raise VideoError(Reason.TRUNCATED, f"{decoded} of {declared} frames could be decoded{cause}")
-            promised_s = 0.0 if declared or self.header.container in MEASURED_FROM_DATA else self.header.duration_s
-            promised_s = min(promised_s or 0.0, self.clip.max_s)
-            if self._reached_s < min(WHOLE * promised_s, promised_s - HEADER_SLACK_S):
+            promised_s = 0.0 if declared else min(self._promised_s(), self.clip.max_s)
+            if falls_short(self._reached_s, promised_s):
                 reached = f"{float(self._reached_s):.2f} of {promised_s:.2f} s"
                 raise VideoError(Reason.TRUNCATED, f"the file ends at {reached}{cause}")
         if not decoded:
@@ -110,23 +114,38 @@ class Pictures:
 
     def note_time(self, packet: Packet[Any]) -> None:
         """How far the file reaches: asked where a container gives its length in seconds only."""
-        if self.header.frames_declared:
-            return
         at = packet.pts if packet.pts is not None else packet.dts
-        if at is not None and packet.time_base:
-            self._reached_s = max(self._reached_s, (at + (packet.duration or 0)) * packet.time_base)
+        if at is None or not packet.time_base:
+            return
+        end_s = (at + (packet.duration or 0)) * packet.time_base
+        if packet.stream is self.stream:
+            self._reached_s = max(self._reached_s, end_s)
+        else:
+            self._others_reach_s = max(self._others_reach_s, end_s)
 
-    def _take(self, frame: VideoFrame) -> None:
+    def _promised_s(self) -> float:
+        """Where the video should end on the container's clock; 0: nobody says, or the length is another track's."""
+        if self.header.track_end_s:
+            return self.header.track_end_s
+        whole_s = self.header.duration_s or 0.0
+        if self.header.container in MEASURED_FROM_DATA:
+            return 0.0
+        return whole_s if falls_short(self._others_reach_s, min(whole_s, self.clip.max_s)) else 0.0
+
+    def _take(self, frame: VideoFrame, timeline: int) -> None:
         if self.done:
             return
         if frame.is_corrupt:
             self.damage = "the decoder calls a frame damaged"
             return
-        if self.clock.next_tick(frame) >= self._end_tick:
+        if isinstance(frame.opaque, tuple):  # not every decoder passes it on
+            number, timeline = frame.opaque
+            self._leading.shown(number)
+        if self.clock.next_tick(frame, timeline) >= self._end_tick:
             self.done = True
             return
         self._check_size(frame)
-        self.clock.take(frame)
+        self.clock.take(frame, timeline)
         self.emit(self._upright_rgb(frame))
 
     def _check_size(self, frame: VideoFrame) -> None:
@@ -167,48 +186,43 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     return matrix[0], matrix[1], matrix[3], matrix[4]
 
 
-class Clock:
-    """The times of successive frames, in ticks of time_base after the first (the rule is at the top of the file)."""
+class Leading:
+    """Counts the frames that a cut by stream copy made undecodable. Where it cut an open group of pictures, the first
+    key frame is followed by pictures shown before it, which refer to what was cut off: a decoder drops them without a
+    word. They are the packets right behind the file's first one, a key frame, up to the first that gives a frame."""
 
-    def __init__(self, time_base: Fraction, rate: Fraction) -> None:
-        self.time_base, self.rate = time_base, rate
-        self.ticks: list[int] = []
-        self.start_s = Fraction(0)  # the first frame's time on the container's clock
-        self._interval = max(1, round(1 / (rate * time_base)))
-        self._new_timeline = NEW_TIMELINE_S / time_base
-        self._shift = 0
+    def __init__(self) -> None:
+        self._fed = 0
+        self._key_pts: int | None = None
+        self._end: int | None = 0  # the first packet that cannot be one of them; None: not yet met
+        self._shown: int | None = None  # the first packet behind the key frame that gave a frame
 
-    def next_tick(self, frame: VideoFrame) -> int:
-        """When `frame` is shown if it is the next one."""
-        return self._next(frame)[0]
+    def number(self, packet: Packet[Any]) -> int:
+        """The packet's number in the file's order, from 0. What an edit list hides is not counted: it has -1."""
+        if packet.is_discard:
+            return -1
+        number = self._fed
+        self._fed += 1
+        if number == 0 and packet.is_keyframe:
+            self._key_pts, self._end = packet.pts, None
+        elif self._end is None:
+            shown_later = None not in (packet.pts, self._key_pts) and cast(int, packet.pts) > cast(int, self._key_pts)
+            if packet.is_keyframe or shown_later:
+                self._end = number
+        return number
 
-    def take(self, frame: VideoFrame) -> None:
-        """Add the next frame."""
-        tick, self._shift = self._next(frame)
-        if not self.ticks:
-            self.start_s = -self._shift * self.time_base
-        self.ticks.append(tick)
+    def shown(self, number: int) -> None:
+        """A packet gave a frame."""
+        if number > 0:
+            self._shown = number if self._shown is None else min(number, self._shown)
 
-    def duration_s(self) -> Fraction:
-        """The last time and one interval: 1 / rate where the times agree with that rate, else the mean interval.
-        So T frames at a constant rate last exactly T / rate, also where the container rounds times to milliseconds.
-        Always later than the last frame: where a tick is a whole frame, one that is missing takes the second rule."""
-        count, last_s = len(self.ticks), self.ticks[-1] * self.time_base
-        if abs(last_s - (count - 1) / self.rate) <= self.time_base and last_s < count / self.rate:
-            return count / self.rate
-        return last_s * count / (count - 1)
+    @property
+    def lost(self) -> int:
+        """How many there are; 0 where nothing behind the key frame could be decoded, for then more is wrong."""
+        ends = [end for end in (self._end, self._shown) if end is not None]
+        return max(min(ends) - 1, 0) if self._shown is not None else 0
 
-    def _next(self, frame: VideoFrame) -> tuple[int, int]:
-        """(ticks after the first frame, the shift from the container's clock to ours)."""
-        stored = frame.pts if frame.pts is not None else frame.dts
-        if not self.ticks:
-            return 0, -(stored or 0)
-        last = self.ticks[-1]
-        if stored is None:
-            return last + self._interval, self._shift
-        tick = stored + self._shift
-        if last - tick >= self._new_timeline:
-            return last + self._interval, last + self._interval - stored
-        if tick <= last:
-            return last + (1 if frame.pts is not None else self._interval), self._shift
-        return tick, self._shift
+
+def falls_short(reached_s: Fraction | float, promised_s: Fraction | float) -> bool:
+    """Whether what was reached is less than all of what was promised, beyond the rounding of headers."""
+    return reached_s < min(WHOLE * float(promised_s), float(promised_s) - HEADER_SLACK_S)

@@ -160,3 +160,21 @@ def edit_list(seconds_stored: int, seconds_shown: int) -> bytes:
     at = data.index(b"elst") + 12
     data[at : at + 4] = (1000 * seconds_shown).to_bytes(4, "big")  # in the movie's time scale
     return bytes(data)
+
+
+@functools.cache
+def unknown_sound() -> bytes:
+    """Good pictures; no decoder knows the codec of the sound."""
+    whole = encode("matroska", moving(25), RATE, audio=clicks(1), audio_codec="flac")
+    return whole.replace(b"A_FLAC", b"A_WXYZ")
+
+
+@functools.cache
+def unknown_pictures() -> bytes:
+    return pictures(1, "matroska").replace(b"V_MPEG4/ISO/AVC", b"V_MPEG9/ISO/AVC")
+
+
+@functools.cache
+def longer_sound() -> bytes:
+    """1 s of pictures beside 3 s of sound."""
+    return copied("matroska", pictures(1), sound(3))

@@ -21,8 +21,10 @@ from numpy.typing import NDArray
 
 from actionrec.errors import Reason, VideoError
 from actionrec.media.clock import Clock
+from actionrec.media.landing import PREROLL_S
 
 RATE_HZ = 16_000
+Span = tuple[Fraction | float, Fraction | float]  # begin and end, in seconds
 GAP_S = Fraction(1, 20)  # a larger hole between two audio frames is silence; smaller ones are rounding
 
 
@@ -59,13 +61,14 @@ class Sound:
 
     codec: what the track calls its codec if there is no decoder for it, else None."""
 
-    def __init__(self, stream: AudioStream | None, max_s: Fraction, codec: str | None = None) -> None:
+    def __init__(self, stream: AudioStream | None, max_s: float, codec: str | None = None) -> None:
         self.stream = stream
         self.done = stream is None
         self.error: VideoError | None = None  # no_decoder or corrupt
         self._max_s = max_s
         self._runs: list[Run] = []
         self._shift_s = Fraction(0)  # what the times of the current timeline have slipped by
+        self._reached: tuple[int, Fraction] | None = None  # timeline and end of the last frame
         self._damage: str | None = None
         if codec is not None:
             self._fail(
@@ -75,8 +78,8 @@ class Sound:
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"err_detect": "crccheck+explode"}  # FLAC and AC-3 check only when asked to
 
-    def feed(self, packet: Packet[Any], timeline: int, end_s: Fraction | float | None) -> None:
-        """Decode one packet; frames from end_s on (as the timeline stores times; None: not yet known) are not kept."""
+    def feed(self, packet: Packet[Any], timeline: int, span_s: Span | None) -> None:
+        """Decode one packet; frames outside span_s (as the timeline stores times; None: not yet known) are not kept."""
         if self.done or (packet.size == 0 and packet.dts is not None):
             return
         if self._damage and packet.size:  # data follow the damage, so it is not the end of a truncated file
@@ -87,7 +90,7 @@ class Sound:
             return
         try:
             for frame in packet.decode():
-                self._take(cast(AudioFrame, frame), timeline, end_s)
+                self._take(cast(AudioFrame, frame), timeline, span_s)
         except MemoryError:
             raise
         except (av.error.FFmpegError, ValueError) as error:
@@ -124,34 +127,38 @@ class Sound:
             reached_s = at_s + Fraction(len(samples), RATE_HZ)
             yield at_s, samples
 
-    def _take(self, frame: AudioFrame, timeline: int, end_s: Fraction | float | None) -> None:
+    def _take(self, frame: AudioFrame, timeline: int, span_s: Span | None) -> None:
         kind = (frame.sample_rate, frame.format.name, frame.layout.name)
         last = self._runs[-1] if self._runs and self._runs[-1].timeline == timeline else None
-        at_s = self._time_s(frame, last)
-        if self._ends(timeline, at_s, end_s):
+        at_s = self._time_s(frame, timeline)
+        self._reached = timeline, at_s + Fraction(frame.samples, frame.sample_rate)
+        if self._ends(timeline, at_s, span_s):
             self.done = True
+        elif span_s is not None and self._reached[1] < span_s[0] - PREROLL_S:
+            return
         elif last is not None and kind == last.kind and at_s - last.end_s <= GAP_S:
             last.append(frame)
         elif frame.samples:
             self._runs.append(Run(frame, at_s, timeline))
             self._runs[-1].append(frame)
 
-    def _ends(self, timeline: int, at_s: Fraction, end_s: Fraction | float | None) -> bool:
+    def _ends(self, timeline: int, at_s: Fraction, span_s: Span | None) -> bool:
         """Whether nothing from here on can be wanted. Memory stays bounded where later timelines have no pictures."""
-        if end_s is not None:
-            return at_s >= end_s
+        if span_s is not None:
+            return at_s >= span_s[1]
         waiting_s = sum(run.end_s - run.start_s for run in self._runs if run.timeline)
         return timeline > 0 and waiting_s > self._max_s
 
-    def _time_s(self, frame: AudioFrame, last: Run | None) -> Fraction:
+    def _time_s(self, frame: AudioFrame, timeline: int) -> Fraction:
         """A frame without a time follows the one before; so does one that steps back, and all after it with it."""
-        if last is None:
+        goes_on = self._reached is not None and self._reached[0] == timeline
+        expected_s = self._reached[1] if self._reached is not None and goes_on else Fraction(0)
+        if not goes_on:
             self._shift_s = Fraction(0)
-        expected_s = last.end_s if last else Fraction(0)
         if frame.pts is None or frame.time_base is None:
             return expected_s
         at_s = frame.pts * frame.time_base + self._shift_s
-        if last is not None and at_s < expected_s - GAP_S:
+        if goes_on and at_s < expected_s - GAP_S:
             self._shift_s += expected_s - at_s
             return expected_s
         return at_s

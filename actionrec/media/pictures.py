@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media.clock import Clock
+from actionrec.media.landing import Landing
+from actionrec.media.leading import Leading
 from actionrec.media.probe import GIB, Probe, frames_in_clip
 
 SCALING = Interpolation.BILINEAR | Interpolation.BITEXACT  # bilinear widens its filter when it shrinks: no aliasing
@@ -36,16 +38,33 @@ Emit = Callable[[NDArray[np.uint8]], object]
 
 
 class Pictures:
-    """Takes the packets of one video track in order, hands each frame [H, W, 3] to `emit`, and judges at the end."""
+    """Takes the packets of one video track in order, hands each frame [H, W, 3] to `emit`, and judges at the end.
 
-    def __init__(self, stream: VideoStream, header: Probe, clip: Clip, limits: Limits, emit: Emit) -> None:
+    begin_s, end_s: the segment wanted, on the pictures' clock (end_s None: to the video's end); of it the first
+    clip.max_s are taken. Frames before it are decoded and left out."""
+
+    def __init__(
+        self,
+        stream: VideoStream,
+        header: Probe,
+        clip: Clip,
+        limits: Limits,
+        emit: Emit,
+        begin_s: Fraction = Fraction(0),
+        end_s: Fraction | None = None,
+    ) -> None:
         stream.codec_context.thread_count = 1  # one frame in flight: bounded memory, errors at their own packet
         stream.codec_context.flags |= Flags.copy_opaque  # a frame says from which packet it came
         self.stream = stream
         self.header, self.clip, self.limits, self.emit = header, clip, limits, emit
-        self.max_s = Fraction(str(clip.max_s))
+        self.begin_s = begin_s
+        self.end_s = (
+            begin_s + Fraction(str(clip.max_s)) if end_s is None else min(end_s, begin_s + Fraction(str(clip.max_s)))
+        )
         self.clock = Clock(header.time_base, header.rate or ASSUMED_RATE)
-        self._end_tick = math.ceil(self.max_s / header.time_base)
+        self.skipped = 0  # frames of the clock that lie before the segment
+        self._is_segment, self._is_open = bool(begin_s) or end_s is not None, end_s is None
+        self.landing: Landing | None = None  # where a seek has led to
         self.done = False  # the clip's end was reached
         self.damage: str | None = None
         self._scaler = VideoReformatter()
@@ -54,16 +73,23 @@ class Pictures:
         self._reached_s = self._others_reach_s = Fraction(0)  # where the last packet ends, on the container's clock
         self._raw_bytes = 0
 
-    def end_s(self, timeline: int) -> Fraction | float | None:
-        """Where the clip ends in a timeline's stored times; -inf: before it, None: not yet known."""
+    @property
+    def shown(self) -> int:
+        """How many frames were handed on."""
+        return len(self.clock.ticks) - self.skipped
+
+    def span_s(self, timeline: int) -> tuple[Fraction | float, Fraction | float] | None:
+        """Where the clip lies in a timeline's stored times; at -inf: before it; None: not yet known."""
         shift_s = self.clock.shift_s(timeline)
         if shift_s is None:
-            return -math.inf if self.done else None
-        return self.max_s - shift_s
+            return (-math.inf, -math.inf) if self.done else None
+        return self.begin_s - shift_s, self.end_s - shift_s
 
     @property
     def frames_declared(self) -> int:
-        """Frames that the container counts for the part decoded; 0 where it does not count."""
+        """Frames that the container counts for the part decoded; 0 where it does not count, as for a segment."""
+        if self._is_segment:
+            return 0
         declared = frames_in_clip(self.header, self.clip)
         if declared and self.done:
             return len(self.clock.ticks)
@@ -85,6 +111,8 @@ class Pictures:
         if packet.is_corrupt and self.header.container != "mpegts":  # there it also marks a splice: decoding will tell
             self.damage = "a packet is not whole"
             return
+        if self.landing:
+            self.landing.check_packet(packet)
         if packet.size:
             packet.opaque = (self._leading.number(packet), timeline)
         try:
@@ -100,17 +128,35 @@ class Pictures:
 
     def check(self) -> None:
         """The verdict, once everything was read. Raises VideoError: truncated, corrupt, no_frames."""
-        decoded, declared = len(self.clock.ticks), self.frames_declared
+        decoded, declared = self.shown, self.frames_declared
         cause = f" ({self.damage})" if self.damage else ""
         if not self.done and not (self.clip.allow_partial and decoded):
-            if decoded < WHOLE * declared:
+            if self._is_segment and self.clock.ticks:
+                self._check_segment(cause)
+            elif decoded < WHOLE * declared:
                 raise VideoError(Reason.TRUNCATED, f"{decoded} of {declared} frames could be decoded{cause}")
-            promised_s = 0.0 if declared else min(self._promised_s(), self.clip.max_s)
+            promised_s = 0.0 if declared or self._is_segment else min(self._promised_s(), self.clip.max_s)
             if falls_short(self._reached_s, promised_s):
                 reached = f"{float(self._reached_s):.2f} of {promised_s:.2f} s"
                 raise VideoError(Reason.TRUNCATED, f"the file ends at {reached}{cause}")
         if not decoded:
             raise VideoError(Reason.CORRUPT if self.damage else Reason.NO_FRAMES, f"no frame could be decoded{cause}")
+
+    def _check_segment(self, cause: str) -> None:
+        """Hold the video's end against the segment's, or against the file's own promise where that says none."""
+        clock = self.clock
+        ends_s = float(clock.ticks[-1] * clock.time_base + 1 / clock.rate)
+        begin_s, end_s = float(self.begin_s), float(self.end_s)
+        counted = self.header.frames_declared and self.header.duration_s
+        promised_s = counted or max(self._promised_s() + float(clock.shift_s(0) or 0), 0.0)
+        if not self.shown:
+            reason = Reason.TRUNCATED if falls_short(ends_s, min(promised_s, begin_s)) else Reason.NO_FRAMES
+            raise VideoError(reason, f"the segment begins at {begin_s:.2f} s, the video ends at {ends_s:.2f} s{cause}")
+        if self._is_open:
+            end_s = min(end_s, promised_s)
+        if falls_short(ends_s - begin_s, end_s - begin_s):
+            detail = f"the video ends at {ends_s:.2f} s, before the segment does at {end_s:.2f} s{cause}"
+            raise VideoError(Reason.TRUNCATED, detail)
 
     def note_time(self, packet: Packet[Any]) -> None:
         """How far the file reaches: asked where a container gives its length in seconds only."""
@@ -141,8 +187,15 @@ class Pictures:
         if isinstance(frame.opaque, tuple):  # not every decoder passes it on
             number, timeline = frame.opaque
             self._leading.shown(number)
-        if self.clock.next_tick(frame, timeline) >= self._end_tick:
+        if self.landing:
+            self.landing.check_frame(frame)
+        at_s = self.clock.next_tick(frame, timeline) * self.clock.time_base
+        if at_s >= self.end_s:
             self.done = True
+            return
+        if at_s < self.begin_s:
+            self.clock.take(frame, timeline)
+            self.skipped += 1
             return
         self._check_size(frame)
         self.clock.take(frame, timeline)
@@ -152,7 +205,7 @@ class Pictures:
         """The limits again, on what was really decoded: a header can lie."""
         self._raw_bytes += frame.width * frame.height * 3
         for name, value, limit in (
-            ("frames", len(self.clock.ticks) + 1, self.limits.frames),
+            ("frames", self.shown + 1, self.limits.frames),
             ("frame_megapixels", frame.width * frame.height / 1e6, self.limits.frame_megapixels),
             ("raw_gib", self._raw_bytes / GIB, self.limits.raw_gib),
         ):
@@ -184,43 +237,6 @@ def _display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
         return 1, 0, 0, 1
     matrix = np.frombuffer(cast(bytes, side_data), np.int32).tolist()
     return matrix[0], matrix[1], matrix[3], matrix[4]
-
-
-class Leading:
-    """Counts the frames that a cut by stream copy made undecodable. Where it cut an open group of pictures, the first
-    key frame is followed by pictures shown before it, which refer to what was cut off: a decoder drops them without a
-    word. They are the packets right behind the file's first one, a key frame, up to the first that gives a frame."""
-
-    def __init__(self) -> None:
-        self._fed = 0
-        self._key_pts: int | None = None
-        self._end: int | None = 0  # the first packet that cannot be one of them; None: not yet met
-        self._shown: int | None = None  # the first packet behind the key frame that gave a frame
-
-    def number(self, packet: Packet[Any]) -> int:
-        """The packet's number in the file's order, from 0. What an edit list hides is not counted: it has -1."""
-        if packet.is_discard:
-            return -1
-        number = self._fed
-        self._fed += 1
-        if number == 0 and packet.is_keyframe:
-            self._key_pts, self._end = packet.pts, None
-        elif self._end is None:
-            shown_later = None not in (packet.pts, self._key_pts) and cast(int, packet.pts) > cast(int, self._key_pts)
-            if packet.is_keyframe or shown_later:
-                self._end = number
-        return number
-
-    def shown(self, number: int) -> None:
-        """A packet gave a frame."""
-        if number > 0:
-            self._shown = number if self._shown is None else min(number, self._shown)
-
-    @property
-    def lost(self) -> int:
-        """How many there are; 0 where nothing behind the key frame could be decoded, for then more is wrong."""
-        ends = [end for end in (self._end, self._shown) if end is not None]
-        return max(min(ends) - 1, 0) if self._shown is not None else 0
 
 
 def falls_short(reached_s: Fraction | float, promised_s: Fraction | float) -> bool:

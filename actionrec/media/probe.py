@@ -10,7 +10,7 @@ import io
 import math
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any, BinaryIO, cast
 
@@ -83,6 +83,15 @@ def check_limits(probe: Probe, clip: Clip, limits: Limits) -> None:
     ):
         if value > limit:
             raise VideoError(Reason.TOO_LARGE, f"the header promises {value:.6g}, over limits.{name} = {limit:.6g}")
+
+
+def part_of(probe: Probe, begin_s: float, end_s: float | None) -> Probe:
+    """What the header promises of a segment, at its mean rate."""
+    if not probe.duration_s:
+        return replace(probe, frames_declared=0, duration_s=None if end_s is None else end_s - begin_s)
+    length_s = max(min(probe.duration_s if end_s is None else end_s, probe.duration_s) - begin_s, 0.0)
+    frames = math.ceil(probe.frames_declared * length_s / probe.duration_s)
+    return replace(probe, frames_declared=frames, duration_s=length_s)
 
 
 def frames_in_clip(probe: Probe, clip: Clip) -> int:

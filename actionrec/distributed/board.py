@@ -7,6 +7,7 @@ with nothing counted, so deaths are bounded from there.
 import collections
 import contextlib
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -22,6 +23,9 @@ LOADS = 3  # a worker that has died this often in a row while it loaded its netw
 IN_A_ROW = 3  # videos at which the processes of one place died, with none finished between: the place is at fault
 ANSWER_S = 30.0  # to wait for an answer that can be done without
 LOG_BYTES = 2**16
+_DIED = re.compile(
+    r"^\s*pid: (?P<pid>\d+)\n(.*\n){0,3}?\s*ip: (?P<node>\S+)\n\s*The actor is dead because its worker process", re.M
+)
 
 
 def beside_the_driver() -> NodeAffinitySchedulingStrategy:
@@ -188,6 +192,15 @@ def died_loading(died: list[Start]) -> str:
         f"a worker died {len(died)} times while it loaded its networks, on {places}; the last time: {words}; "
         "look at the machine, then run again"
     )
+
+
+def why(error: BaseException) -> str:
+    """What Ray's report of a failure comes to, in a line: where a process died, or the last line of its traceback."""
+    text = str(error)
+    if died := _DIED.search(text):
+        return f"a process died on node {died['node']} (pid {died['pid']}), as one that crashes or is killed does"
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:300]
 
 
 def _last_line(path: str) -> str:

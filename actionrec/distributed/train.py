@@ -25,7 +25,7 @@ from ray.train.torch import TorchTrainer
 from actionrec import __version__
 from actionrec.blame import said
 from actionrec.config import Config, random_networks
-from actionrec.distributed.board import ANSWER_S, Poll, Start, Starts, beside_the_driver, died_loading, log, place
+from actionrec.distributed.board import ANSWER_S, Poll, Start, Starts, beside_the_driver, died_loading, log, place, why
 from actionrec.distributed.feed import Feed, RayData
 from actionrec.distributed.session import Cluster, cores, session
 from actionrec.distributed.subjects import Subject
@@ -164,8 +164,7 @@ def _reason(ledger: Any, gave_up: Exception | None) -> ActionrecError | None:
         return None
     if died:
         return ActionrecError(died_loading(died))
-    lines = [line.strip() for line in str(gave_up).splitlines() if line.strip()]
-    return ActionrecError(f"training gave up: {lines[-1]}; run the same command again to go on")
+    return ActionrecError(f"training gave up: {why(gave_up)}; run the same command again to go on")
 
 
 def _work(settings: dict[str, Any]) -> None:

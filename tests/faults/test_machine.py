@@ -1,11 +1,15 @@
 """Faults of the machine: no video is charged with them, and no worker is started for ever."""
 
+import os
+import re
+import signal
 from pathlib import Path
 
 import pytest
+import ray
 
 from actionrec.distributed import extract
-from actionrec.distributed.board import IN_A_ROW, Board, BoardWatcher
+from actionrec.distributed.board import IN_A_ROW, Board, BoardWatcher, why
 from actionrec.distributed.board import LOADS as MOST
 from actionrec.errors import ActionrecError
 from tests.faults import sick_workers
@@ -82,3 +86,22 @@ def test_a_place_where_one_video_after_another_ends_its_worker_is_at_fault(ray_s
     watcher.starting(0, "h")
     with pytest.raises(ActionrecError, match=f"node .*: {IN_A_ROW} videos in a row ended their worker, last: {LOST}"):
         watcher.ending(LOST)
+
+
+@ray.remote(num_cpus=0)
+class Crashing:
+    def __init__(self, at_once: bool) -> None:
+        if at_once:
+            os._exit(1)
+
+    def crash(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_trial_whose_process_dies_says_where(ray_session: None, at_once: bool) -> None:
+    actor = Crashing.remote(at_once)  # type: ignore[attr-defined]
+    with pytest.raises(ray.exceptions.RayActorError) as died:
+        ray.get(actor.crash.remote())
+    assert re.fullmatch(r"a process died on node [0-9.]+ \(pid \d+\), .*", why(died.value))
+    assert why(ValueError("several\nlines")) == "lines"

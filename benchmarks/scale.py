@@ -30,7 +30,8 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Extract
 from actionrec.distributed import extract
-from actionrec.distributed.part import Job, Watcher
+from actionrec.distributed.part import Job
+from actionrec.distributed.watcher import Watcher
 from actionrec.storage import layout
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from actionrec import schema
 from actionrec.config import Config
-from actionrec.distributed.part import Watcher
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
+from actionrec.distributed.watcher import Watcher
 from actionrec.errors import ActionrecError, InputError, VideoError
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.storage import layout

@@ -11,9 +11,9 @@ import torch
 
 from actionrec import schema
 from actionrec.config import Config
-from actionrec.distributed.part import CRASHES, Watcher
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
+from actionrec.distributed.watcher import Watcher
 from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models, parts
@@ -116,9 +116,8 @@ class MotionWorker:
         status: list[dict[str, Any]] = []
         for video_id in ids:
             crashes = watcher.starting(part, video_id)
-            started, error = time.perf_counter(), failures.get(video_id)
-            if error is None and crashes >= CRASHES:
-                error = VideoError(Reason.WORKER_CRASH, f"computing this video ended its worker {crashes} times")
+            started = time.perf_counter()
+            error = failures.get(video_id) or watcher.given_up(part, video_id, crashes)
             if error is None:
                 try:
                     at = sampled[video_id]

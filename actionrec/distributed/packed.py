@@ -84,12 +84,6 @@ def gpu_share(config: Config, cluster: Cluster) -> float:
     return config.tune.gpus if on_gpu else 0.0
 
 
-def why(error: BaseException) -> str:
-    """The last line of what a trial died of."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
-
-
 def _at_once(cluster: Cluster, gpus: float) -> int:
     if gpus:
         return max(1, int(cluster.gpus / gpus))

@@ -17,6 +17,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
+from actionrec.distributed.watcher import Watcher
 from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded
 from actionrec.media.isolate import Decoder
@@ -27,7 +28,6 @@ from actionrec.storage.weights import WeightsRef
 VIDEOS_HELD = 2  # by each decoder: the one it decodes and one that waits
 GPU_DECODERS, CPU_DECODERS = 6, 1
 READ_TRIES = 3
-CRASHES = 3  # a video that has ended its worker this often is given up
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,6 @@ class Video:
     video_id: str
     key: str  # relative to the job's source
     bytes: int | None  # as catalogued
-
-
-class Watcher:
-    """Is told where the work stands. This one does not care; the driver's reports it across the cluster."""
-
-    def begin(self, part: int, videos: int) -> None:
-        """A part of so many videos is about to be computed. ActionrecError where it has ended its worker too often."""
-
-    def starting(self, part: int, video_id: str) -> int:
-        """A video is about to be computed; returns how often that has ended a worker."""
-        return 0
-
-    def finished(self, part: int, video_id: str, failed: bool) -> None:
-        """One video more is done."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +78,7 @@ class PartWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
 
-        Only a store that does not answer raises.
+        What is no video's fault raises: a store that does not answer, and whatever blame.blame lays upon the machine.
         """
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
@@ -100,8 +86,8 @@ class PartWorker:
         watcher.begin(part, len(videos))
         for loaded in self._loaded_ahead(videos):
             video_id = loaded.video.video_id
-            crashes = watcher.starting(part, video_id)
-            computed = self._compute(loaded, crashes)
+            given_up = watcher.given_up(part, video_id, watcher.starting(part, video_id))
+            computed = self._compute(loaded, given_up)
             for stream, result in computed.items():
                 status.append(_status_row(loaded, stream, result))
                 if result.row is not None:
@@ -118,10 +104,8 @@ class PartWorker:
         while not self._decoders.empty():
             self._decoders.get().close()
 
-    def _compute(self, loaded: Loaded, crashes: int) -> dict[str, Computed]:
-        error = loaded.error
-        if crashes >= CRASHES:
-            error = VideoError(Reason.WORKER_CRASH, f"computing this video ended its worker {crashes} times")
+    def _compute(self, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
+        error = given_up or loaded.error
         if error is None and loaded.decoded is not None:
             return self._streams.compute(loaded.decoded)
         return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}

@@ -5,11 +5,13 @@ from typing import Any, Protocol
 
 import ray
 import ray.data
+from ray import cloudpickle
 
 from actionrec.config import Config
-from actionrec.distributed.board import Board, BoardWatcher, Poll
-from actionrec.distributed.part import Watcher
+from actionrec.distributed.actor import _Actor
+from actionrec.distributed.board import Board, Poll, beside_the_driver
 from actionrec.distributed.session import Cluster, cores
+from actionrec.distributed.watcher import Watcher
 from actionrec.errors import ActionrecError, InputError
 
 
@@ -41,11 +43,11 @@ def map_parts(
     context.enable_progress_bars = False  # ours says more
     context.print_on_execution_start = False
     context.execution_no_progress_timeout_s = -1  # a part may take hours; each video has its own limit
-    board = Board.remote()  # type: ignore[attr-defined]
+    board = Board.options(scheduling_strategy=beside_the_driver()).remote()  # type: ignore[attr-defined]
     rows = [{"part": part, "items": list(items)} for part, items in sorted(todo.items())]
     dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         _Actor,  # type: ignore[arg-type]  # Ray's stubs know functions only
-        fn_constructor_args=(worker_class, job, board, "cuda" if on_gpu else "cpu"),
+        fn_constructor_args=(cloudpickle.dumps((worker_class, job)), board, "cuda" if on_gpu else "cpu"),
         compute=ray.data.ActorPoolStrategy(size=size),
         # A GPU actor claims no CPU; CPU actors leave one to Ray Data's own tasks, which would else wait for ever.
         num_cpus=0 if on_gpu else min(1.0, cluster.cpus / (size + 1)),
@@ -83,32 +85,3 @@ def _cpu_actors(config: Config, cluster: Cluster, actor_bytes: int) -> int:
     real = cluster.cpus if len(ray.nodes()) > 1 else min(cluster.cpus, cores())
     by_memory = cluster.memory_bytes / actor_bytes if cluster.memory_bytes else real
     return max(1, int(min(real / config.extract.threads, by_memory)))
-
-
-class _Actor:
-    """A worker as Ray Data's actor: takes one row, returns a receipt.
-
-    Errors of ours travel as receipts, because Ray would print them as tracebacks and wrap them past recognition.
-    """
-
-    def __init__(self, worker_class: Callable[[Any, str], Worker], job: Any, board: Any, device: str) -> None:
-        self._watcher = BoardWatcher(board)
-        self._worker, self._error = None, None
-        try:
-            self._worker = worker_class(job, device)
-        except ActionrecError as error:
-            self._error = error
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        error, returned = self._error, None
-        if self._worker:
-            try:
-                returned = self._worker.run(row["part"], row["items"], self._watcher)
-            except ActionrecError as failure:
-                error = failure
-        return {
-            "part": row["part"],
-            "returned": returned or b"",
-            "error": str(error or ""),
-            "bad_input": isinstance(error, InputError),
-        }

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actionrec.blame import Blame, blame, sentence
 from actionrec.config import Config
 from actionrec.distributed.motion import load_motion, motion_row
 from actionrec.distributed.streams import Computed, Streams
@@ -82,7 +83,10 @@ class Predictor:
         self._decoder.close()
 
     def __call__(self, video: str) -> Prediction:
-        """The prediction for a local path or a URL. What is wrong with the video stands in the prediction."""
+        """The prediction for a local path or a URL. What is wrong with the video stands in the prediction.
+
+        Raises ActionrecError for a fault of the machine, which would be every further video's too.
+        """
         started = time.perf_counter()
         try:
             computed = self._streams.compute(self._decoder.decode(self._read(video)))
@@ -92,6 +96,10 @@ class Predictor:
                 raise VideoError(Reason.COMPUTE, f"it has only {', '.join(sequences) or 'no stream'}, too few to judge")
         except VideoError as error:
             return Prediction(video, error=error, seconds=time.perf_counter() - started)
+        except Exception as error:
+            if blame(error) is Blame.VIDEO:
+                raise
+            raise ActionrecError(sentence(error)) from error
         top = tuple((self._fused.labels[place], float(scores[place])) for place in best(scores, TOP))
         return Prediction(video, top, times_s, tuple(sequences), time.perf_counter() - started)
 
@@ -105,6 +113,8 @@ class Predictor:
         except DamagedError as error:
             raise VideoError(Reason.INTEGRITY, str(error)) from None
         except (OSError, ActionrecError) as error:
+            if blame(error) is not Blame.VIDEO:
+                raise ActionrecError(sentence(error)) from error
             detail = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise VideoError(Reason.MISSING, f"it cannot be read: {detail}") from None
         if max(size, len(data)) > limit * 2**30:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from actionrec import schema
+from actionrec.blame import Blame, blame, said, sentence
 from actionrec.config import Config
 from actionrec.errors import ActionrecError, Reason, VideoError
 from actionrec.features import flow_codec
@@ -57,7 +58,10 @@ class Streams:
         self._audio = VGGish(vggish, device=device, batch=config.extract.audio_batch, pca=pca)
 
     def compute(self, decoded: Decoded) -> dict[str, Computed]:
-        """Stream -> its result. Raises nothing for a bad video: what went wrong stands in the result."""
+        """Stream -> its result. Raises nothing for a bad video: what went wrong stands in the result.
+
+        What is the machine's fault or the configuration's is raised; see actionrec.blame.
+        """
         flow, motion_px = self._timed(lambda: self._flow_row(decoded))
         if motion_px is None:
             assert flow.error is not None
@@ -87,11 +91,14 @@ class Streams:
             return Computed(row, None, time.perf_counter() - start), other
         except VideoError as error:
             return Computed(None, error, time.perf_counter() - start), None
-        except torch.OutOfMemoryError:
-            raise ActionrecError("the GPU's memory is full: lower extract.flow_batch or extract.frame_batch") from None
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is this video's: the others go on
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            return Computed(None, VideoError(Reason.COMPUTE, reason), time.perf_counter() - start), None
+        except ActionrecError:
+            raise
+        except Exception as error:
+            if blame(error) is Blame.PROCESS:
+                raise
+            if blame(error) is Blame.MACHINE:
+                raise ActionrecError(sentence(error)) from error
+            return Computed(None, VideoError(Reason.COMPUTE, said(error)), time.perf_counter() - start), None
 
     def _flow_row(self, decoded: Decoded) -> tuple[dict[str, Any], NDArray[np.float64]]:
         """The flow row and each pair's mean displacement. Chunk by chunk: 36 s of raw flow would be 550 MB."""

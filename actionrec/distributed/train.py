@@ -11,7 +11,7 @@ import platform
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,9 @@ from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from actionrec import __version__
+from actionrec.blame import said
 from actionrec.config import Config, random_networks
-from actionrec.distributed.board import Poll
+from actionrec.distributed.board import ANSWER_S, Poll, Start, Starts, beside_the_driver, died_loading, log, place, why
 from actionrec.distributed.feed import Feed, RayData
 from actionrec.distributed.session import Cluster, cores, session
 from actionrec.distributed.subjects import Subject
@@ -79,13 +80,30 @@ def train(
     return [models.load(root.output, each.folder, each.fingerprint, f"use --replace {stage}") for each in subjects]
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Ledger:
-    """What the workers tell the driver: how far they are, and the one sentence that ends the training."""
+    """What the workers tell the driver: how far they are, and the one sentence that ends the training.
+
+    It lives with the driver. One that is lost all the same starts again knowing nothing, and is told what comes next.
+    """
 
     def __init__(self) -> None:
         self._progress: Progress | None = None
         self._failure: tuple[str, bool] | None = None
+        self._starts = Starts()
+
+    def loading(self, worker: str, start: Start) -> None:
+        self._starts.loading(worker, start)
+
+    def loaded(self, worker: str) -> None:
+        self._starts.loaded(worker)
+
+    def said(self, worker: str, words: str) -> None:
+        self._starts.said(worker, words)
+
+    def died(self) -> list[Start]:
+        """The starts of a worker that never came to its first epoch."""
+        return self._starts.died()
 
     def report(self, progress: Progress) -> None:
         self._progress = progress
@@ -111,7 +129,7 @@ def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress:
     here = len(ray.nodes()) == 1
     threads = wanted.threads or (max(1, cores() // count) if here else max(1, int(share)))
     job = Job(root.config, root.output.url, subjects, threads, max(1, cores() // count) if here else 4)
-    ledger = Ledger.remote()  # type: ignore[attr-defined]
+    ledger = Ledger.options(scheduling_strategy=beside_the_driver()).remote()  # type: ignore[attr-defined]
     resources = {"CPU": share} | ({"GPU": 1.0} if on_gpu else {})
     with tempfile.TemporaryDirectory(prefix="actionrec-train-") as folder:
         trainer = TorchTrainer(
@@ -130,12 +148,23 @@ def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress:
                 trainer.fit()
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
                 gave_up = error
-        if failure := ray.get(ledger.failure.remote()):
-            sentence, bad_input = failure
-            raise (InputError if bad_input else ActionrecError)(sentence)
-    if gave_up:
-        lines = [line.strip() for line in str(gave_up).splitlines() if line.strip()]
-        raise ActionrecError(f"training gave up: {lines[-1]}; run the same command again to go on") from None
+    if reason := _reason(ledger, gave_up):
+        raise reason
+
+
+def _reason(ledger: Any, gave_up: Exception | None) -> ActionrecError | None:
+    """What the training ends with, if with anything: what a worker told the ledger, or else what Ray says."""
+    failure, died = None, []
+    with contextlib.suppress(ray.exceptions.RayError):  # Ray's own word must do: the models may be there all the same
+        failure, died = ray.get([ledger.failure.remote(), ledger.died.remote()], timeout=ANSWER_S)
+    if failure:  # which Ray need not know of: see _work
+        sentence, bad_input = failure
+        return (InputError if bad_input else ActionrecError)(sentence)
+    if gave_up is None:
+        return None
+    if died:
+        return ActionrecError(died_loading(died))
+    return ActionrecError(f"training gave up: {why(gave_up)}; run the same command again to go on")
 
 
 def _work(settings: dict[str, Any]) -> None:
@@ -146,7 +175,7 @@ def _work(settings: dict[str, Any]) -> None:
     try:
         torch.set_num_threads(job.threads)
         for done, subject in enumerate(job.subjects):
-            _train_one(job, subject, functools.partial(_report, ledger, job, subject, done))
+            _train_one(job, subject, ledger, functools.partial(_report, ledger, job, subject, done))
     except ActionrecError as error:
         ray.get(ledger.fail.remote(str(error), isinstance(error, InputError)))
         raise
@@ -167,7 +196,20 @@ def _report(ledger: Any, job: Job, subject: Subject, done: int, epoch: Epoch) ->
         ledger.report.remote(progress)
 
 
-def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> None:
+@contextlib.contextmanager
+def _loading(ledger: Any) -> Iterator[None]:
+    """The ledger knows where this worker is, should it never come out of the block, and what it says on leaving."""
+    worker = f"rank {ray.train.get_context().get_world_rank()}"
+    ray.get(ledger.loading.remote(worker, Start(place(), log())))
+    try:
+        yield
+    except Exception as error:
+        ray.get(ledger.said.remote(worker, said(error)))
+        raise
+    ray.get(ledger.loaded.remote(worker))
+
+
+def _train_one(job: Job, subject: Subject, ledger: Any, report: Callable[[Epoch], None]) -> None:
     store = open_store(job.output_url, job.config.storage)
     workers = _workers()
     if _agreed(models.finished(store, subject.folder, subject.fingerprint), workers):
@@ -183,7 +225,7 @@ def _train_one(job: Job, subject: Subject, report: Callable[[Epoch], None]) -> N
         workers.rank,
         workers.size,
     )
-    with torch.random.fork_rng():
+    with _loading(ledger), torch.random.fork_rng():
         torch.manual_seed(subject.seed)
         network = subject.build().to(device)
     resume = models.read_checkpoint(store, subject.folder + models.CHECKPOINT, subject.fingerprint)

@@ -12,7 +12,8 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler
 
 from actionrec.distributed import trials
-from actionrec.distributed.packed import NOTE, TRIAL, Listener, gpu_share, run_packed, why
+from actionrec.distributed.board import why
+from actionrec.distributed.packed import NOTE, TRIAL, Listener, gpu_share, run_packed
 from actionrec.distributed.session import Cluster, session
 from actionrec.distributed.trials import Held, Sweep, Trial
 from actionrec.errors import InputError

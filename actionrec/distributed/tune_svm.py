@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 from ray import tune
 
 from actionrec.config import Config
-from actionrec.distributed.packed import NOTE, TRIAL, Listener, run_packed, why
+from actionrec.distributed.board import why
+from actionrec.distributed.packed import NOTE, TRIAL, Listener, run_packed
 from actionrec.distributed.session import session
 from actionrec.errors import ActionrecError
 from actionrec.learning import search

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrec import schema
+from actionrec.blame import Blame, blame, sentence
 from actionrec.config import Config
 from actionrec.errors import ActionrecError, VideoError
 from actionrec.features import sampling
@@ -41,6 +42,8 @@ def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[st
             try:
                 found[video_id] = _frames(root.config, decoder, paths.get(video_id), frames)
             except (VideoError, ActionrecError, OSError) as error:
+                if blame(error) is not Blame.VIDEO:  # a report is made once: it would stay without the picture
+                    raise ActionrecError(sentence(error)) from error
                 found[video_id] = f"{video_id}: no frame can be shown ({' '.join(str(error).split())})"
     return found
 

@@ -11,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actionrec.cli import main
 from actionrec.distributed import extract
-from actionrec.distributed.part import Watcher
+from actionrec.distributed.watcher import Watcher
 from actionrec.storage.layout import commit_mark
 from tests.tiny_roots import clip_name
 
@@ -21,8 +21,8 @@ POISON = clip_name(6)
 class PoisonedWorker(extract.PartWorker):
     """Defined in __main__, so that it travels to the workers by value."""
 
-    def _compute(self, loaded: Any, crashes: int) -> Any:
-        result = super()._compute(loaded, crashes)
+    def _compute(self, loaded: Any, given_up: Any) -> Any:
+        result = super()._compute(loaded, given_up)
         if os.environ["POISON"] == "always" and loaded.video.video_id == POISON and result["spatial"].error is None:
             os.kill(os.getpid(), signal.SIGKILL)
         return result

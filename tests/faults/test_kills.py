@@ -24,6 +24,8 @@ from tests.tiny_roots import (
 
 pytestmark = pytest.mark.timeout(900)
 
+BOARD = b"ray::Board"
+
 
 def assert_as_if_nothing_had_happened(root: Path, calm: Calm) -> None:
     assert_accounted(root, calm.ids)
@@ -105,6 +107,22 @@ def test_a_video_that_ends_its_worker_every_time_is_given_up(
     assert_equal_values(root, calm.values, [i for i in calm.ids if i != POISON])
     finish(root, "--retry-failed")
     assert_as_if_nothing_had_happened(root, calm)
+
+
+def test_a_lost_board_starts_again_and_still_bounds_deaths(
+    calm: Calm, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While one video ends its worker every time."""
+    monkeypatch.setenv("POISON", "always")
+    with Driver("--root", root, script=Path(__file__).with_name("poisoned_job.py")) as driver:
+        driver.wait_until(lambda: len(marks(root)) >= 2 and bool(driver.processes(BOARD)))
+        for board in driver.processes(BOARD):
+            os.kill(board, signal.SIGKILL)
+        assert driver.wait() == 0, driver.output()
+        assert not driver.orphans()
+    assert outcomes(root)[POISON] == dict.fromkeys(("spatial", "flow", "audio"), "worker_crash")
+    assert_accounted(root, calm.ids)
+    assert_equal_values(root, calm.values, [i for i in calm.ids if i != POISON])
 
 
 def test_a_worker_that_dies_after_its_commit_before_its_answer_writes_the_same_again(

@@ -33,6 +33,14 @@ class Nodes:
         """How many of the work's actors live on the nodes."""
         return len(processes(f"RAY_TMPDIR={self._folder}", ACTOR))
 
+    def boards(self) -> list[bytes]:
+        """Of each board the command that started it: that of its node's raylet."""
+        found = []
+        for pid in processes(f"RAY_TMPDIR={self._folder}", b"ray::Board"):
+            parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+            found.append(Path(f"/proc/{parent}/cmdline").read_bytes())
+        return found
+
     def _line(self) -> str:
         assert self._process.stdout is not None
         line = self._process.stdout.readline().strip()
@@ -75,6 +83,8 @@ def test_a_lost_node_costs_time_only(
 ) -> None:
     with Driver("--root", root) as driver:
         driver.wait_until(lambda: len(marks(root)) >= 4 and nodes.actors() == 2)
+        (board,) = nodes.boards()
+        assert b"\0--head\0" in board, "the board is not beside its driver, but on a node that comes and goes"
         nodes.tell("lose")
         driver.wait_until(lambda: nodes.actors() == 1)
         assert len(marks(root)) < len(calm.ids), "the node was lost after the work"

@@ -1,17 +1,21 @@
 """A part's worker among poisoned videos: each costs itself and nothing else. No Ray here, so kills are exact."""
 
+import errno
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from actionrec import config, schema
 from actionrec.config import Config
 from actionrec.distributed.board import Board
-from actionrec.distributed.part import CRASHES, Job, PartWorker, Video, Watcher
-from actionrec.errors import ActionrecError
+from actionrec.distributed.part import Job, PartWorker, Video
+from actionrec.distributed.watcher import CRASHES, Watcher
+from actionrec.errors import ActionrecError, VideoError
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
@@ -158,6 +162,46 @@ def test_nothing_is_committed_where_a_feature_file_cannot_be_stored(tmp_path: Pa
     with pytest.raises(ActionrecError, match="part-000000"):
         part.run()
     assert not part.store.exists(layout.commit_mark(0))
+
+
+@pytest.mark.parametrize(
+    ("raised", "ends"),
+    [
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), torch.AcceleratorError),
+        (MemoryError("Unable to allocate 1.00 GiB"), MemoryError),
+        (OSError(errno.EMFILE, "Too many open files"), OSError),
+        (OSError(errno.ENOSPC, "No space left on device"), ActionrecError),
+        (ImportError("libcudnn.so.9: cannot open shared object file"), ActionrecError),
+        (torch.OutOfMemoryError("CUDA out of memory."), ActionrecError),
+    ],
+)
+def test_what_is_the_machines_fault_is_raised_and_nothing_is_committed(
+    raised: Exception, ends: type[Exception], tmp_path: Path, parts: list[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    monkeypatch.setattr(part.worker._streams, "_frame", raising(raised))
+    with pytest.raises(ends) as caught:
+        part.run()
+    assert not isinstance(caught.value, VideoError)
+    assert not part.store.exists(layout.commit_mark(0))
+
+
+def test_an_exception_over_one_video_is_that_videos(
+    tmp_path: Path, parts: list[Part], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Part(tmp_path, GOOD)
+    parts.append(part)
+    monkeypatch.setattr(part.worker._streams, "_frame", raising(RuntimeError("shapes do not match")))
+    assert part.run() == dict.fromkeys(GOOD, OK | {"spatial": "compute"})
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def network(*arguments: object) -> Any:
+        raise error
+
+    network.width = 96  # type: ignore[attr-defined]
+    return network
 
 
 def board() -> Board:

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.timeout(900)
 
 JOB = REPOSITORY / "jobs/train.py"
 WORKER = b"RayTrainWorker"
+LEDGER = b"ray::Ledger"
 FOLDERS = {"rnn": "models/rnn-spatial", "motion": "models/motion_cnn"}
 FINISHED = ["config.json", "history.json", "labels.json", "model.safetensors"]
 EPOCHS = {"rnn": 200, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
@@ -135,6 +136,34 @@ def test_killed_workers_are_replaced_and_go_on_from_the_checkpoint(calm: Path, r
         assert not driver.orphans()
     assert len(before) < EPOCHS["rnn"]
     assert_as_if_nothing_had_happened(root, calm, "rnn", before)
+
+
+def test_a_lost_ledger_costs_a_training_nothing(calm: Path, root: Path) -> None:
+    """It is lost twice: in the middle, and once the model is there and only the driver's last question is open."""
+    folder = root / FOLDERS["rnn"]
+    with Driver("rnn", "--root", root, script=JOB) as driver:
+        driver.wait_until(beyond(folder, 1, driver))
+        kill(driver, LEDGER)
+        driver.wait_until(lambda: bool(driver.processes(LEDGER)) and (folder / "config.json").exists())
+        kill(driver, LEDGER)
+        assert driver.wait() == 0, driver.output()
+        assert not driver.orphans()
+    assert_as_if_nothing_had_happened(root, calm, "rnn", [])
+
+
+def kill(driver: Driver, command: bytes) -> None:
+    for pid in driver.processes(command):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_workers_that_die_while_they_build_their_network_end_in_a_sentence(root: Path) -> None:
+    script = Path(__file__).with_name("poisoned_training.py")
+    with Driver("rnn", "--root", root, "--set", "train.max_failures=1", script=script) as driver:
+        assert driver.wait() == 1, driver.output()
+        assert not driver.orphans()
+        last = driver.output().strip().splitlines()[-1]
+    assert last.startswith("error: a worker died 2 times while it loaded its networks, on node "), last
+    assert "; the last time: Fatal Python error: Segmentation fault; " in last, last
 
 
 def test_more_deaths_than_allowed_end_in_a_sentence_and_a_rerun_finishes(

@@ -1,6 +1,7 @@
 """`actionrec predict`: to the bit what `evaluate` said of a catalogued video, and a reason for what is no video."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import torch
 from actionrec import schema
 from actionrec.distributed.networks import train_rnn
 from actionrec.distributed.predict import predict
+from actionrec.features.frame_cnn import FrameCNN
 from actionrec.learning.fusion import FusedModel
 from actionrec.learning.linear import Linear, Normalizer
 from actionrec.media.isolate import Decoder
@@ -244,6 +246,34 @@ def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(
     wanted = ("--root", root.store.url, "--set", "extract.device=cuda")
     assert actionrec("predict", plain_run.source / "a/000.avi", *wanted) == 2
     assert "--set extract.device=cpu" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "error"),
+    [
+        (FrameCNN, "__call__", torch.AcceleratorError("CUDA error: unspecified launch failure")),
+        (FrameCNN, "__call__", MemoryError("Unable to allocate 1.00 GiB")),
+        (os.path, "getsize", OSError(errno.EMFILE, "Too many open files")),
+    ],
+)
+def test_a_fault_of_the_machine_is_said_of_no_video(
+    place: Any,
+    name: str,
+    error: Exception,
+    root: Root,
+    plain_run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr(place, name, fail)
+    capsys.readouterr()
+    assert actionrec("predict", plain_run.source / "a/000.avi", "--root", root.store.url, "--json") == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "the machine's fault and no video's" in said.err.strip().splitlines()[-1]
 
 
 def test_embeddings_follow_the_catalog_and_the_streams_that_videos_have(root: Root) -> None:

@@ -1,0 +1,67 @@
+"""A worker as Ray Data's actor. Imports nothing heavy: a library that ends its process does so where it is counted."""
+
+import os
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ray import cloudpickle
+
+from actionrec.blame import Blame, blame, said, sentence
+from actionrec.distributed.board import BoardWatcher
+from actionrec.errors import ActionrecError, InputError
+
+
+class _Actor:
+    """Takes one row, returns a receipt.
+
+    Errors of ours travel as receipts, because Ray would print them as tracebacks and wrap them past recognition. What
+    only a new process can mend ends this one: Ray starts another, which is given the row again.
+
+    pickled: the worker's class and its job, by cloudpickle, which are opened here and not where Ray starts the actor.
+    """
+
+    def __init__(self, pickled: bytes, board: Any, device: str) -> None:
+        self._watcher = BoardWatcher(board)
+
+        def load() -> Any:
+            self._watcher.loading()
+            worker_class, job = cloudpickle.loads(pickled)
+            worker = worker_class(job, device)
+            self._watcher.loaded()
+            return worker
+
+        self._worker, self._error = self._tried(load)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        error, returned, worker = self._error, None, self._worker
+        if worker:
+            returned, error = self._tried(lambda: worker.run(row["part"], row["items"], self._watcher))
+        return {
+            "part": row["part"],
+            "returned": returned or b"",
+            "error": str(error or ""),
+            "bad_input": isinstance(error, InputError),
+        }
+
+    def _tried(self, work: Callable[[], Any]) -> tuple[Any, ActionrecError | None]:
+        """What `work` returns, or what ends the run. A bug of ours is raised, for Ray to say where it is."""
+        try:
+            return work(), None
+        except ActionrecError as error:
+            return None, error
+        except Exception as error:
+            if blame(error) is Blame.VIDEO:
+                raise
+            if blame(error) is Blame.MACHINE:
+                return None, ActionrecError(f"{self._watcher.place}: {sentence(error)}")
+            return None, self._end(error)
+
+    def _end(self, error: Exception) -> ActionrecError:
+        """End this process; returns what ends the run instead, where that has not helped before."""
+        try:
+            self._watcher.ending(said(error))
+        except ActionrecError as too_often:
+            return too_often
+        traceback.print_exception(error)  # into the process's log
+        os._exit(1)

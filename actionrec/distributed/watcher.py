@@ -1,0 +1,30 @@
+"""Who is told where the work stands, as a worker sees it. Knows neither Ray nor the networks."""
+
+from actionrec.errors import Reason, VideoError
+
+CRASHES = 3  # a video that has ended its worker this often is given up
+
+
+class Watcher:
+    """Is told where the work stands. This one does not care; the driver's reports it across the cluster."""
+
+    def begin(self, part: int, videos: int) -> None:
+        """A part of so many videos is about to be computed. ActionrecError where it has ended its worker too often."""
+
+    def starting(self, part: int, video_id: str) -> int:
+        """A video is about to be computed; returns how often that has ended a worker."""
+        return 0
+
+    def last_words(self, part: int, video_id: str) -> str:
+        """What the worker said that this video ended last; empty where it ended without a word."""
+        return ""
+
+    def finished(self, part: int, video_id: str, failed: bool) -> None:
+        """One video more is done."""
+
+    def given_up(self, part: int, video_id: str, crashes: int) -> VideoError | None:
+        """Why a video that has ended so many workers is not computed again; None where it is to be computed."""
+        if crashes < CRASHES:
+            return None
+        told = f"computing this video ended its worker {crashes} times"
+        return VideoError(Reason.WORKER_CRASH, ": ".join(filter(None, [told, self.last_words(part, video_id)])))

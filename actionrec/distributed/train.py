@@ -114,7 +114,7 @@ def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress:
     ledger = Ledger.remote()  # type: ignore[attr-defined]
     resources = {"CPU": share} | ({"GPU": 1.0} if on_gpu else {})
     with tempfile.TemporaryDirectory(prefix="actionrec-train-") as folder:
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             _work,
             train_loop_config={"job": job, "ledger": ledger},
             scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker=resources),
@@ -136,6 +136,11 @@ def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress:
     if gave_up:
         lines = [line.strip() for line in str(gave_up).splitlines() if line.strip()]
         raise ActionrecError(f"training gave up: {lines[-1]}; run the same command again to go on") from None
+
+
+class _Trainer(TorchTrainer):
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Ray's own handler ends the process with exit code 0 and no word, also long after the training."""
 
 
 def _work(settings: dict[str, Any]) -> None:

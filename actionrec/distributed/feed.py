@@ -8,7 +8,7 @@ A global batch is the same whatever the number of workers; worker r of W takes i
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from ray.data.collate_fn import ArrowBatchCollateFn
 
+from actionrec.distributed.drain import drain
 from actionrec.errors import ActionrecError, InputError, VideoError
 from actionrec.learning.loop import Batch
 from actionrec.storage.samples import Sample
@@ -163,7 +164,7 @@ class RayData:
         self._feed, self._max_epochs, self._device, self._tasks = feed, max_epochs, device, tasks
         self._leave_out = leave_out
         self._left_out: set[str] = set()
-        self._stream: Iterator[dict[str, Any]] | None = None
+        self._stream: Generator[dict[str, Any]] | None = None
 
     def training(self, epoch: int) -> Iterator[Batch]:
         return self._take("train", epoch)
@@ -172,10 +173,11 @@ class RayData:
         return self._take("val", epoch)
 
     def close(self) -> None:
-        """Stop the tasks that work ahead."""
-        if isinstance(self._stream, Generator):
+        """Stop the tasks that work ahead, and the threads that wait for them: this process may end next."""
+        if self._stream:
             self._stream.close()
         self._stream = None
+        drain()
 
     def _take(self, split: str, epoch: int) -> Iterator[Batch]:
         if self._stream is None:
@@ -197,7 +199,7 @@ class RayData:
             self._leave_out(video_id, left_out[video_id])
         self._left_out |= left_out.keys()
 
-    def _open(self, first: int) -> Iterator[dict[str, Any]]:
+    def _open(self, first: int) -> Generator[dict[str, Any]]:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -213,7 +215,7 @@ class RayData:
             _Make(self._feed), num_cpus=TASK_CPUS, compute=ray.data.TaskPoolStrategy(size=self._tasks)
         )
         batches = dataset.iter_torch_batches(batch_size=1, prefetch_batches=PREFETCH, collate_fn=_Unpack())
-        return iter(batches)
+        return cast("Generator[dict[str, Any]]", iter(batches))
 
 
 class _Make:

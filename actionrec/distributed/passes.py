@@ -1,7 +1,8 @@
 """A pass over parts: rows of parts mapped over one class of Ray actors, watched by a board, each part to its end."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+import contextlib
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import ray
 import ray.data
@@ -56,10 +57,11 @@ def map_parts(
     returned: dict[int, bytes] = {}
     with Poll(board, report):
         try:
-            for receipt in dataset.iter_rows():
-                if receipt["error"]:
-                    raise (InputError if receipt["bad_input"] else ActionrecError)(receipt["error"])
-                returned[receipt["part"]] = receipt["returned"]
+            with contextlib.closing(cast("Generator[dict[str, Any]]", iter(dataset.iter_rows()))) as receipts:
+                for receipt in receipts:
+                    if receipt["error"]:
+                        raise (InputError if receipt["bad_input"] else ActionrecError)(receipt["error"])
+                    returned[receipt["part"]] = receipt["returned"]
         except ray.exceptions.RayError as error:
             lines = [line.strip() for line in str(error).splitlines() if line.strip()]
             raise ActionrecError(f"a worker failed: {(lines or ['no reason given'])[-1]}; run again to go on") from None

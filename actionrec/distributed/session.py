@@ -13,9 +13,13 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import ray
 
+from actionrec.distributed.address import cluster_address, demand_head
+from actionrec.distributed.drain import drain
+from actionrec.distributed.lastword import LastWord, tail
 from actionrec.errors import ActionrecError
 from actionrec.reporting import console
 
@@ -72,11 +76,22 @@ def kept() -> Iterator[None]:
 
 _keep = False
 _over = threading.Event()  # the session that was started last
+_word: LastWord | None = None  # while a session that was started here lasts
 
 
 def _end() -> None:
-    _over.set()
-    ray.shutdown()
+    with _deferred_signals():  # a shutdown that is left half way would be done again as the interpreter ends
+        _over.set()
+        drain()
+        ray.shutdown()
+        _goodbye()
+
+
+def _goodbye() -> None:
+    global _word
+    word, _word = _word, None
+    if word:
+        word.goodbye()
 
 
 def cores() -> int:
@@ -85,23 +100,32 @@ def cores() -> int:
 
 
 def _start(verbose: bool) -> None:
+    global _over, _word
     level = logging.INFO if verbose else logging.ERROR
     settings = PATIENCE if verbose else PATIENCE | QUIET
     os.environ.update({key: value for key, value in settings.items() if key not in os.environ})
     if not verbose:
         warnings.filterwarnings("ignore", module=r"ray\b")
-    hidden = contextlib.nullcontext() if verbose else _hidden_stderr()
+    address = cluster_address()
+    if address:
+        demand_head(address)
+    else:
+        _demand_token()
     try:
-        with hidden, _kept_signal_handlers():
-            _init(verbose, level)
-        global _over
+        _word = LastWord()
+        with contextlib.nullcontext() if verbose else _hidden_stderr(_word.said), _kept_signal_handlers():
+            _init(address, verbose, level)
         _over = threading.Event()
         where = ray.get_runtime_context().gcs_address
         threading.Thread(target=_watch_head, args=(where, _over), name="watch-head", daemon=True).start()
-    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
-        where = os.environ.get("RAY_ADDRESS", "on this machine")
-        reason = " ".join(str(error).split())[:300]
-        raise ActionrecError(f"Ray cannot be started or joined ({where}): {reason}") from None
+    except BaseException as error:
+        hidden = tail(_word.said.fileno()) if _word else []
+        _end()
+        if isinstance(error, SystemError) or not isinstance(error, Exception):  # a signal; SystemError from native code
+            raise
+        reason = "; Ray said: ".join([" ".join(str(error).split())[:300], *hidden[-1:]])
+        raise ActionrecError(f"Ray cannot be started or joined ({address or 'on this machine'}): {reason}") from None
+    _word.said.truncate(0)
 
 
 def _watch_head(where: str, over: threading.Event) -> None:
@@ -118,14 +142,14 @@ def _watch_head(where: str, over: threading.Event) -> None:
                     f"Ray's head at {where} has not answered for {HEAD_S:.0f} s; what is committed stays, "
                     "and the same command goes on from there"
                 )
+                _goodbye()
                 os._exit(1)  # the main thread waits within Ray, which cannot be interrupted now
 
 
-def _init(verbose: bool, level: int) -> None:
-    if os.environ.get("RAY_ADDRESS"):  # under `ray job submit`, where resource arguments are an error
+def _init(address: str, verbose: bool, level: int) -> None:
+    if address:  # as under `ray job submit`, where resource arguments are an error
         ray.init(log_to_driver=verbose, logging_level=level)
     else:
-        _demand_token()
         _share_code()
         ray.init(
             address="local",
@@ -137,11 +161,10 @@ def _init(verbose: bool, level: int) -> None:
 
 
 @contextlib.contextmanager
-def _hidden_stderr() -> Iterator[None]:
-    """Ray's native code says a line or two while it starts that no setting takes away. Failures still raise."""
+def _hidden_stderr(said: IO[bytes]) -> Iterator[None]:
+    """Ray's native code says a line or two while it starts that no setting takes away: they matter where it fails."""
     kept = os.dup(2)
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    os.dup2(said.fileno(), 2)
     try:
         yield
     finally:
@@ -161,6 +184,19 @@ def _kept_signal_handlers() -> Iterator[None]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _deferred_signals() -> Iterator[None]:
+    """SIGTERM and Ctrl-C count at the end of the block; what they interrupt is over soon by itself."""
+    came: list[int] = []
+    with _kept_signal_handlers():
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda came_now, frame: came.append(came_now))
+        yield
+    for first in came[:1]:
+        signal.raise_signal(first)
 
 
 def _demand_token() -> None:

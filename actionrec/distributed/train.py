@@ -132,7 +132,7 @@ def _run(root: Root, subjects: Sequence[Subject], cluster: Cluster, on_progress:
     ledger = Ledger.options(scheduling_strategy=beside_the_driver()).remote()  # type: ignore[attr-defined]
     resources = {"CPU": share} | ({"GPU": 1.0} if on_gpu else {})
     with tempfile.TemporaryDirectory(prefix="actionrec-train-") as folder:
-        trainer = TorchTrainer(
+        trainer = _Trainer(
             _work,
             train_loop_config={"job": job, "ledger": ledger},
             scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker=resources),
@@ -165,6 +165,11 @@ def _reason(ledger: Any, gave_up: Exception | None) -> ActionrecError | None:
     if died:
         return ActionrecError(died_loading(died))
     return ActionrecError(f"training gave up: {why(gave_up)}; run the same command again to go on")
+
+
+class _Trainer(TorchTrainer):
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Ray's own handler ends the process with exit code 0 and no word, also long after the training."""
 
 
 def _work(settings: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actionrec.distributed.lastword import SENTENCE
 from tests.faults.conftest import Calm
 from tests.faults.drivers import ACTOR, Driver, assert_a_rerun_writes_nothing, finish, marks
 from tests.faults.poisoned_job import POISON
@@ -57,6 +58,7 @@ def test_a_driver_killed_twice_loses_and_doubles_nothing(calm: Calm, root: Path)
             driver.wait_until(lambda least=least: len(marks(root)) >= least)  # type: ignore[misc]
             driver.kill()
             assert not driver.orphans(), "workers outlive their driver"
+            assert driver.output().strip().splitlines()[-1] == SENTENCE
         now = committed_files(root)
         assert len(kept) < len(now) < 4 * len(calm.ids), "the kill came after the work"
         assert {name: now[name] for name in kept} == kept, "a committed part was written again"

@@ -1,5 +1,6 @@
 """The driver and the trials of a sweep are killed: what has finished stays, and the table is that of a calm sweep."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -80,3 +81,17 @@ def test_a_killed_trial_is_run_again_from_its_checkpoint(calm: Path, tmp_path: P
             os.kill(process, signal.SIGKILL)
         assert driver.wait() == 0, driver.output()
     assert_same_table(root, calm)
+
+
+def test_ctrl_c_ends_a_sweep_and_leaves_no_trial_for_stopped(tmp_path: Path) -> None:
+    """Ray Tune by itself would take it for the end of its trials, and the driver would go on."""
+    root = tmp_path / "root"
+    make_root(root, settings=SETTINGS)
+    with Driver("rnn", "--root", root, script=JOB) as driver:
+        driver.wait_until(lambda: under_way(root, "GRU 256"))
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.wait() == 130, driver.output()
+        assert not driver.orphans()
+        assert driver.output().strip().splitlines()[-1].startswith("error: interrupted; ")
+    stored = [json.loads((root / "tune/rnn" / name).read_text()) for name in outcomes(root)]
+    assert {each["status"] for each in stored} <= {"done"} and len(stored) < len(ROWS)

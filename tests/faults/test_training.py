@@ -184,3 +184,14 @@ def test_more_deaths_than_allowed_end_in_a_sentence_and_a_rerun_finishes(
     with Driver("rnn", "--root", root, script=JOB) as driver:
         assert driver.wait() == 0, driver.output()
     assert_as_if_nothing_had_happened(root, calm, "rnn", before)
+
+
+def test_ctrl_c_ends_a_training_with_a_word(root: Path) -> None:
+    """Ray Train by itself would end the driver with exit code 0 and no word."""
+    with Driver("rnn", "--root", root, script=JOB) as driver:
+        driver.wait_until(beyond(root / FOLDERS["rnn"], 1, driver))
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.wait() == 130, driver.output()
+        assert not driver.orphans()
+        assert driver.output().strip().splitlines()[-1].startswith("error: interrupted; ")
+    assert kept_epochs(root / FOLDERS["rnn"])

@@ -36,7 +36,8 @@ def own_storage(layers: Sequence[Mapping[str, Any]], stored: Config | None, root
     if chosen(own) is None and not any("endpoint_url" in layer.get("storage", {}) for layer in layers):
         raise InputError(
             f"{root_url}: its config.yaml names the server {_shown(said)} and this command names none; a root does not "
-            f"decide where credentials go, so name your server again by {_CHOOSE} (for AWS: URL is null)"
+            f"decide where credentials go, so name your server again by {_CHOOSE}, "
+            "or AWS by --set storage.endpoint_url=null"
         )
     return own
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,5 +68,14 @@ os.abort()
 def test_the_child_heeds_no_signal_that_ends_a_job_and_outlives_nobody() -> None:
     ended, said, child = run(STOP)  # which waits until the child has closed what it inherited
     assert ended == -signal.SIGABRT and said.endswith(lastword.SENTENCE + "\n")
-    state = Path(f"/proc/{child.strip()}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "XZ"
+    deadline_s = time.monotonic() + 60  # its last act is to close stderr, which is not yet its end
+    while is_alive(int(child)) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not is_alive(int(child))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -49,7 +49,7 @@ NodesOption = Annotated[
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
-DATASET_OF = {".csv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
+DATASET_OF = {".csv": "csv", ".tsv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
 DEMO_SYNTH, DEMO_NEW = "videos", "new"  # under the demo's root
 
 

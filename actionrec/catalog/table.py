@@ -85,6 +85,8 @@ def _table(videos: Sequence[Video], classes: Sequence[str] | None, seed: int) ->
         "group": groups,
         "split": assign_splits(labels, groups, [video.split for video in videos], seed),
         "bytes": [video.bytes for video in videos],
+        "start_s": [video.start_s for video in videos],
+        "end_s": [video.end_s for video in videos],
     }
     try:
         return pa.table(columns, schema=CATALOG)

@@ -109,7 +109,7 @@ def videos_of(listing: Sequence[SourceFile], source: str) -> tuple[dict[str, Sou
     videos: list[SourceFile] = []
     others: list[str] = []
     for file in listing:
-        if _is_hidden(file.relative_path):
+        if is_hidden(file.relative_path):
             continue
         if has_video_extension(file.relative_path):
             videos.append(file)
@@ -139,6 +139,6 @@ def has_video_extension(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in VIDEO_EXTENSIONS
 
 
-def _is_hidden(relative_path: str) -> bool:
+def is_hidden(relative_path: str) -> bool:
     """Hidden files and folders, and what macOS leaves in archives (``._name``, ``__MACOSX``)."""
     return any(part.startswith(".") or part == "__MACOSX" for part in relative_path.split("/"))

@@ -2,7 +2,7 @@
 
 import posixpath
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -40,13 +40,13 @@ class NamedFiles:
         Raises:
             InputError: the path is empty, leads out of the folder, or is not listed and looks like a URL.
         """
-        spellings = _spellings(path)
-        spelling = next((each for each in spellings if nfc(each) in self.by_id), spellings[-1])
+        for spelling in _spellings(path):  # the last one stands where none is listed
+            if file := self.by_id.get(nfc(spelling)):
+                break
         if spelling == "." or not path.strip():
             raise InputError(f"{where}: the path is empty; name a file or remove the line")
         if "\0" in path:
             raise InputError(f"{where}: the path {path!r} contains a NUL, which no file name can")
-        file = self.by_id.get(nfc(spelling))
         leads_out = spelling.startswith("/") or ".." in re.split(r"[/\\]", spelling)
         if leads_out or (file is None and _PROTOCOL.match(spelling)):
             raise InputError(
@@ -72,9 +72,9 @@ class NamedFiles:
         return self._named(files[0], name) if files else None
 
     def _named(self, file: SourceFile | None, name: str) -> Named:
-        return Named(
-            nfc(file.relative_path if file else name), *((file.relative_path, file.bytes) if file else (name, None))
-        )
+        if file is None:
+            return Named(nfc(name), name, None)
+        return Named(nfc(file.relative_path), file.relative_path, file.bytes)
 
     @cached_property
     def _by_stem(self) -> dict[str, list[SourceFile]]:
@@ -85,10 +85,11 @@ class NamedFiles:
         return found
 
 
-def _spellings(path: str) -> list[str]:
+def _spellings(path: str) -> Iterator[str]:
     """The ways to read a path, the plainest first."""
-    plain = [path, path.strip(), path.strip().replace("\\", "/")]
-    return [plain[0], *(str(PurePosixPath(each)) for each in plain)]
+    yield path
+    for each in (path, path.strip(), path.strip().replace("\\", "/")):
+        yield str(PurePosixPath(each))
 
 
 def _folders(file: SourceFile) -> list[str]:

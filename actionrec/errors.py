@@ -27,6 +27,7 @@ class Reason(StrEnum):
 
     EMPTY = "empty"  # zero bytes
     NOT_VIDEO = "not_video"  # no container that we accept begins like this
+    NO_DECODER = "no_decoder"  # a track's codec is none that we can decode; of a sound track it is no failure
     NO_FRAMES = "no_frames"  # no video track, or a track with nothing in it
     TRUNCATED = "truncated"  # fewer frames than the file declares
     CORRUPT = "corrupt"  # the decoder reported damaged data

@@ -38,7 +38,7 @@ STATUS = pa.schema(
         pa.field("video_id", pa.string(), nullable=False),
         pa.field("stream", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),  # ok | no_audio | failed
-        ("reason", pa.string()),  # errors.Reason, where failed
+        ("reason", pa.string()),  # errors.Reason, where failed; no_decoder, where no_audio though there is a track
         ("detail", pa.string()),
         ("frames_declared", pa.int32()),  # 0: the container does not say
         ("frames_decoded", pa.int32()),

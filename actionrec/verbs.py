@@ -94,8 +94,9 @@ def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
     url = root.store.url
     random = config.random_networks(root.config)
     weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
+    unknown = f" ({result.no_decoder} of them with a codec that no decoder knows)" if result.no_decoder else ""
     facts = {
-        "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio, "
+        "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio{unknown}, "
         f"{len(result.failed)} failed, {len(result.missing)} missing",
         "weights": weights,
         "time": f"{seconds:.0f} s",

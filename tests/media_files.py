@@ -53,14 +53,16 @@ def tone(seconds: float, rate_hz: int = 16_000, amplitude: float = 0.25) -> NDAr
     return (amplitude * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate_hz)) / rate_hz)).astype(np.float32)
 
 
-def with_ticks(frames_THWC: NDArray[np.uint8], ticks: Sequence[int], container: str = "mp4", **display: Any) -> bytes:
+def with_ticks(
+    frames_THWC: NDArray[np.uint8], ticks: Sequence[int], container: str = "mp4", key_every: int = 250, **display: Any
+) -> bytes:
     """Each frame shown at its tick of 1/1000 s, and coded in that order, as AVI knows no other.
 
     display: arguments of set_display_rotation.
     """
     sink = io.BytesIO()
     with av.open(sink, "w", format=container) as output:
-        stream = cast(VideoStream, output.add_stream("libx264", rate=RATE, options={"bf": "0"}))
+        stream = cast(VideoStream, output.add_stream("libx264", rate=RATE, options={"bf": "0", "g": str(key_every)}))
         stream.height, stream.width = frames_THWC.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)

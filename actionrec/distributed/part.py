@@ -182,13 +182,13 @@ def read_video(source: Store, video: Video, limits: Limits) -> bytes:
 
 
 def _status_row(loaded: Loaded, stream: str, result: Computed) -> dict[str, Any]:
-    error, decoded = result.error, loaded.decoded
+    why, decoded = result.error or result.lack, loaded.decoded
     return {
         "video_id": loaded.video.video_id,
         "stream": stream,
-        "status": "failed" if error else "ok" if result.row is not None else "no_audio",
-        "reason": error.reason.value if error else None,
-        "detail": error.detail if error else None,
+        "status": result.status,
+        "reason": why.reason.value if why else None,
+        "detail": why.detail if why else None,
         "frames_declared": decoded.frames_declared if decoded else None,
         "frames_decoded": len(decoded.frames_THWC) if decoded else None,
         "read_s": loaded.read_s,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,12 @@ class Computed:
     row: dict[str, Any] | None
     error: VideoError | None
     compute_s: float
+    lack: VideoError | None = None  # why a sound track that is there counts as none; no failure
+
+    @property
+    def status(self) -> str:
+        """As it stands in the status table."""
+        return "failed" if self.error else "no_audio" if self.row is None else "ok"
 
 
 class Streams:
@@ -61,6 +67,8 @@ class Streams:
         else:
             spatial, _ = self._timed(lambda: (self._spatial_row(decoded, motion_px), None))
         audio, _ = self._timed(lambda: (self._audio_row(decoded), None))
+        if decoded.audio_reason is Reason.NO_DECODER:
+            audio = replace(audio, lack=VideoError(Reason.NO_DECODER, str(decoded.audio_error)))
         return {"spatial": spatial, "flow": flow, "audio": audio}
 
     def table(self, stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
@@ -120,7 +128,7 @@ class Streams:
         return {"frame_index": index.astype(np.int32), "time_s": times_s(decoded)[index], "embedding": embeddings}
 
     def _audio_row(self, decoded: Decoded) -> dict[str, Any] | None:
-        if decoded.audio_error is not None:
+        if decoded.audio_reason is Reason.CORRUPT:
             raise VideoError(Reason.CORRUPT, f"the audio track cannot be decoded: {decoded.audio_error}")
         if decoded.audio is None:
             return None

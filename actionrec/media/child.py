@@ -20,7 +20,7 @@ import av.logging
 from actionrec.config import Clip, Limits
 from actionrec.errors import VideoError
 from actionrec.media import wire
-from actionrec.media.decode import decode_file
+from actionrec.media.decode import Segment, decode_file
 from actionrec.media.probe import GIB
 
 OPEN_FILES = 32
@@ -53,8 +53,10 @@ def main() -> None:
 def _decode(request: dict[str, Any], video: BinaryIO, arrays: BinaryIO, own_bytes: int) -> dict[str, Any]:
     clip, limits = Clip(**request["clip"]), Limits(**request["limits"])
     _limit_job(clip, limits, own_bytes)
+    segment = None if request["segment"] is None else Segment(**request["segment"])
     try:
-        return wire.pack(decode_file(video, clip, limits, lambda frame: arrays.write(frame.data)), arrays)
+        track = decode_file(video, clip, limits, lambda frame: arrays.write(frame.data), segment)
+        return wire.pack(track, arrays)
     except VideoError as error:
         return {"reason": error.reason.value, "detail": wire.text(error.detail)}
 

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, Self
 from actionrec.config import Clip, Limits
 from actionrec.errors import ActionrecError, Reason, VideoError
 from actionrec.media import wire
-from actionrec.media.decode import Decoded
+from actionrec.media.decode import Decoded, Segment
 
 COMMAND = (sys.executable, "-P", "-m", "actionrec.media.child")
 KEPT_ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
@@ -37,14 +37,15 @@ class Decoder:
         self._command = COMMAND if command is None else tuple(command)
         self._child = _Child(self._command)  # it imports its libraries while its parent does other work
 
-    def decode(self, data: bytes) -> Decoded:
-        """Decode the first clip.max_s of a video file. The arrays are this process's own memory.
+    def decode(self, data: bytes, segment: Segment | None = None) -> Decoded:
+        """Decode the first clip.max_s of a video file, or of a segment of it. The arrays are this process's own memory.
 
         Raises VideoError for anything wrong with the file or its decoder (also timeout, memory and decoder_crash), and
         ActionrecError where no child can be started, which is no video's fault."""
         with wire.anonymous_file() as video:
             video.write(data)
-            header, arrays = self._ask(video)
+            request = self._request | {"segment": None if segment is None else asdict(segment)}
+            header, arrays = self._ask(video, request)
         with arrays or contextlib.nullcontext():
             try:
                 if arrays is None:
@@ -71,12 +72,14 @@ class Decoder:
     ) -> None:
         self.close()
 
-    def _ask(self, video: BinaryIO, again: bool = True) -> tuple[dict[str, Any], BinaryIO | None]:
+    def _ask(
+        self, video: BinaryIO, request: dict[str, Any], again: bool = True
+    ) -> tuple[dict[str, Any], BinaryIO | None]:
         """Send one video to a child that is alive and wait for its answer. A child killed by SIGKILL was killed from
         outside (by the kernel for want of memory, or by a person), so its video is tried once again."""
         child = self._living_child()
         try:
-            wire.send(child.socket, self._request, video)
+            wire.send(child.socket, request, video)
             return wire.receive(child.socket, self._limits.decode_timeout_s)
         except TimeoutError:
             child.kill()
@@ -85,7 +88,7 @@ class Decoder:
         except (EOFError, ConnectionError):
             error = child.cause_of_death()
             if again and child.killed_from_outside:
-                return self._ask(video, again=False)
+                return self._ask(video, request, again=False)
             raise error from None
         except NONSENSE:
             child.kill()

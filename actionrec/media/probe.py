@@ -8,15 +8,17 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 
 import io
 import math
+import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import av
 import av.error
+import av.logging
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from actionrec.config import Clip, Limits
@@ -39,6 +41,7 @@ MAGIC = (  # (offset, bytes): such a file is one of FORMATS even where its heade
     (0, b"OggS"),
     (0, b"GIF8"),
 )
+ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 HEAD_BYTES = 4096
 GIB = 2**30
 
@@ -57,10 +60,12 @@ class Probe:
     duration_s: float | None
     has_audio: bool
     size_bytes: int
+    track_end_s: float | None = None  # where the video track itself ends on the container's clock; None: not said
 
 
 def probe(data: bytes) -> Probe:
-    """Read the header. Raises VideoError: empty, format_refused, not_video, truncated, corrupt, no_frames, memory."""
+    """Read the header. Raises VideoError: empty, format_refused, not_video, truncated, corrupt, no_frames,
+    no_decoder, memory."""
     file = io.BytesIO(data)
     with open_container(file) as container:
         return describe(container, len(data))
@@ -78,6 +83,15 @@ def check_limits(probe: Probe, clip: Clip, limits: Limits) -> None:
     ):
         if value > limit:
             raise VideoError(Reason.TOO_LARGE, f"the header promises {value:.6g}, over limits.{name} = {limit:.6g}")
+
+
+def part_of(probe: Probe, begin_s: float, end_s: float | None) -> Probe:
+    """What the header promises of a segment, at its mean rate."""
+    if not probe.duration_s:
+        return replace(probe, frames_declared=0, duration_s=None if end_s is None else end_s - begin_s)
+    length_s = max(min(probe.duration_s if end_s is None else end_s, probe.duration_s) - begin_s, 0.0)
+    frames = math.ceil(probe.frames_declared * length_s / probe.duration_s)
+    return replace(probe, frames_declared=frames, duration_s=length_s)
 
 
 def frames_in_clip(probe: Probe, clip: Clip) -> int:
@@ -134,17 +148,17 @@ def _lacks_index(file: BinaryIO) -> bool:
 
 
 def video_stream(container: InputContainer) -> VideoStream:
-    """The first moving picture (not a cover image). Raises VideoError: no_frames, not_video."""
+    """The first moving picture (not a cover image). Raises VideoError: no_frames, no_decoder."""
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
-            if stream.codec_context is None:
-                raise VideoError(Reason.NOT_VIDEO, "there is no decoder for its video codec")
+            if codec := codec_without_decoder(container, stream):
+                raise VideoError(Reason.NO_DECODER, f"no decoder knows its video codec {codec}; convert the file")
             return stream
     raise VideoError(Reason.NO_FRAMES, f"the {container.format.name} file has no video track")
 
 
 def describe(container: InputContainer, size_bytes: int) -> Probe:
-    """The header of an open container. Raises VideoError: no_frames, not_video."""
+    """The header of an open container. Raises VideoError: no_frames, no_decoder."""
     stream = video_stream(container)
     if stream.time_base is None:
         raise VideoError(Reason.CORRUPT, "the video track has no time base")
@@ -155,14 +169,74 @@ def describe(container: InputContainer, size_bytes: int) -> Probe:
         height=stream.codec_context.height,
         rate=stream.average_rate or stream.base_rate or None,
         time_base=stream.time_base,
-        frames_declared=stream.frames,
+        frames_declared=_frames_shown(stream),
         duration_s=_duration_s(container, stream),
         has_audio=bool(container.streams.audio),
         size_bytes=size_bytes,
+        track_end_s=_tagged_end_s(stream),
     )
 
 
+def codec_without_decoder(container: InputContainer, stream: Stream) -> str | None:
+    """FFmpeg's name of a track's codec, or the file's own mark of it, in quotes; None where there is a decoder.
+    PyAV tells it in a dump of the container only, and that only while it logs."""
+    if cast(Any, stream).codec_context is not None:  # the stubs know of no track without one
+        return None
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.INFO)
+    try:
+        dump = cast(Any, container).dumps_format()
+    finally:
+        av.logging.set_level(level)
+    found = re.search(rf"Stream #0:{stream.index}\b.*?: (?:Audio|Video): (\w+)(?: \((?:(\S+) / )?)?", dump)
+    name, mark = found.groups() if found else ("none", None)
+    return repr(mark or _matroska_codec(container, stream) or "unknown" if name == "none" else name)
+
+
+def _matroska_codec(container: InputContainer, stream: Stream) -> str | None:
+    """The CodecID of the same track, which FFmpeg does not keep where it does not know it."""
+    kind = stream.type[:1].upper().encode()
+    marks = re.findall(rb"\x86[\x81-\xff](%s_[A-Z0-9/_.]+)" % kind, _head(container))
+    same_kind = [each for each in container.streams if each.type == stream.type]
+    return marks[same_kind.index(stream)].decode() if len(marks) == len(same_kind) else None
+
+
+def _frames_shown(stream: VideoStream) -> int:
+    """Frames that the container counts. An MP4's edit list may show a part only, which its index holds."""
+    index = stream.index_entries
+    if "mp4" not in stream.container.format.name or not stream.frames or not len(index):
+        return stream.frames
+    return sum(not entry.is_discard for entry in index)
+
+
+def _tagged_end_s(stream: VideoStream) -> float | None:
+    """Matroska's length of each track, which most of its writers put into a tag: hours, minutes, seconds."""
+    found = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d*)?)", stream.metadata.get("DURATION", ""))
+    return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
+
+
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    if container.format.name == "asf":
+        return _asf_length_s(_head(container))
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
+
+
+def _asf_length_s(head: bytes) -> float | None:
+    """What an ASF header says of all its tracks. FFmpeg believes it only where the file is as long as it should be."""
+    at = head.find(ASF_PROPERTIES)
+    if at < 0 or len(head) < at + 92:
+        return None
+    length_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
+    is_live = flags & 1  # nobody knew the length when the header was written
+    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0)
+
+
+def _head(container: InputContainer) -> bytes:
+    file: BinaryIO = cast(Any, container).file.file
+    at = file.tell()  # FFmpeg reads on from here
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(at)
+    return head

@@ -19,6 +19,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from actionrec.config import Clip, Limits
+from actionrec.errors import Reason
 from actionrec.media.decode import Decoded, Track
 
 LINE_BYTES = 16_384
@@ -80,6 +81,7 @@ def pack(track: Track, file: BinaryIO) -> dict[str, Any]:
         "duration_s": track.duration_s.as_integer_ratio(),
         "frames_declared": track.frames_declared,
         "audio_error": None if track.audio_error is None else track.audio_error[:TEXT_CHARS],
+        "audio_reason": None if track.audio_reason is None else track.audio_reason.value,
     }
 
 
@@ -94,6 +96,8 @@ def unpack(header: dict[str, Any], file: BinaryIO, clip: Clip, limits: Limits) -
     memory = _contents(file, pixel_bytes + tick_bytes + sample_count * 4)
     ticks = np.frombuffer(memory, "<i8", frames, pixel_bytes).astype(np.int64)
     audio = np.frombuffer(memory, "<f4", sample_count, pixel_bytes + tick_bytes).astype(np.float32)
+    if (header["audio_error"] is None) != (header["audio_reason"] is None):
+        raise ValueError("an error of the sound without its reason, or a reason without an error")
     if ticks[0] != 0 or (np.diff(ticks) <= 0).any() or not (np.abs(audio) <= 1).all():
         raise ValueError("times that do not increase, or sound out of its range")
     return Decoded(
@@ -104,6 +108,7 @@ def unpack(header: dict[str, Any], file: BinaryIO, clip: Clip, limits: Limits) -
         frames_declared=_count(header["frames_declared"], 2**31 - 1),
         audio=None if samples is None else audio,
         audio_error=None if header["audio_error"] is None else text(header["audio_error"]),
+        audio_reason=None if header["audio_reason"] is None else Reason(header["audio_reason"]),
     )
 
 

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from actionrec import schema
-from actionrec.errors import ActionrecError
+from actionrec.errors import ActionrecError, Reason
 from actionrec.storage import layout
 from actionrec.storage.store import Store
 
@@ -29,6 +29,7 @@ class Reconciled:
     ok: int = 0  # videos with no failed stream
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)  # video_id -> (reason, detail)
     no_audio: int = 0
+    no_decoder: int = 0  # of no_audio: with a sound track that no decoder knows
     missing: tuple[str, ...] = ()  # videos that no committed part accounts for
     repeated: tuple[str, ...] = ()  # videos that stand more than once in a stream's status
 
@@ -139,10 +140,12 @@ def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str, stage: s
     for row in bad.select(["video_id", "reason", "detail"]).to_batches():
         for video_id, reason, detail in zip(*(column.to_pylist() for column in row.columns), strict=True):
             failed.setdefault(video_id, (reason, detail))
+    silent = table.filter(pc.equal(table["status"], "no_audio"))
     return Reconciled(
         ok=int((~missing).sum()) - len(failed),
         failed=failed,
-        no_audio=pc.sum(pc.equal(table["status"], "no_audio")).as_py() or 0,
+        no_audio=len(silent),
+        no_decoder=pc.sum(pc.equal(silent["reason"], Reason.NO_DECODER.value)).as_py() or 0,
         missing=_chosen(ids, missing),
         repeated=tuple(sorted(_chosen(ids, repeated))),
     )

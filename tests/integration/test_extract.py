@@ -11,7 +11,7 @@ import pytest
 
 from actionrec import schema
 from actionrec.storage import layout
-from tests import media_files
+from tests import media_files, media_mixes
 from tests.integration.conftest import NUMBERS, Run
 from tests.tiny_roots import (
     STREAMS,
@@ -226,6 +226,9 @@ ODD: dict[str, tuple[Callable[[], bytes], dict[str, str]]] = {
     "a/001-bomb.mp4": (media_files.huge_pictures, failed("too_large")),
     "a/001-many.mp4": (media_files.many_frames, failed("too_large")),
     "a/001-broken sound.mkv": (media_files.broken_audio, {**OK, "audio": "corrupt"}),
+    "a/001-unknown sound.mkv": (media_mixes.unknown_sound, SILENT),
+    "a/001-unknown pictures.mkv": (media_mixes.unknown_pictures, failed("no_decoder")),
+    "a/001-longer sound.mkv": (media_mixes.longer_sound, OK),
     "b/001-one.avi": (media_files.one_frame, SILENT),
     "b/001-variable.mp4": (media_files.variable_rate, SILENT),
     "b/001-rotated.mp4": (functools.partial(media_files.rotated, 90), SILENT),
@@ -278,6 +281,9 @@ def test_every_odd_file_ends_as_it_should_and_harms_no_neighbour(plain_run: Run,
     times = features(root, "flow").set_index("video_id")["time_s"]["b/001-variable.mp4"]
     assert times.tolist() == pytest.approx([ms / 1000 for ms in media_files.VARIABLE_MS[1:]])
     details = status(root).set_index("video_id")["detail"]
+    assert details["a/001-unknown sound.mkv"].dropna().tolist() == [
+        "no decoder knows its audio codec 'A_WXYZ'; convert the file to have its sound"
+    ]
     assert all(details[i].notna().all() for i, states in expected.items() if states["flow"] not in ("ok",))
 
 

@@ -135,6 +135,7 @@ HONEST = {
     "duration_s": [1, 25],
     "frames_declared": 1,
     "audio_error": None,
+    "audio_reason": None,
 }
 HONEST_BYTES = 64 * 48 * 3 + 8
 
@@ -160,6 +161,8 @@ def test_a_child_that_tells_the_truth_is_believed() -> None:
         ({"time_base": ["1", "25"]}, HONEST_BYTES),
         ({"duration_s": None}, HONEST_BYTES),
         ({"frames_declared": "many"}, HONEST_BYTES),
+        ({"audio_error": "lost"}, HONEST_BYTES),
+        ({"audio_error": "lost", "audio_reason": "no such reason"}, HONEST_BYTES),
         ({"reason": "no such reason", "detail": ""}, 0),
         ({"reason": "corrupt"}, 0),
     ],

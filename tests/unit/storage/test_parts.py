@@ -79,11 +79,13 @@ def test_reconciling_accounts_for_every_video(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     bad = rows("bad", "failed", reason="empty", detail="zero bytes")
     quiet = rows("quiet")
-    quiet[2]["status"] = "no_audio"
-    commit(store, 0, rows("good") + bad + quiet)
+    unknown = rows("unknown")
+    quiet[2]["status"] = unknown[2]["status"] = "no_audio"
+    unknown[2] |= {"reason": "no_decoder", "detail": "no decoder knows its audio codec 'ac4'"}
+    commit(store, 0, rows("good") + bad + quiet + unknown)
     commit(store, 1, rows("half")[:2] + rows("gone-from-the-catalog"))
-    found = parts.reconcile(store, ["good", "bad", "quiet", "half", "never"], "f")
-    assert (found.ok, found.no_audio, found.videos) == (2, 1, 5)
+    found = parts.reconcile(store, ["good", "bad", "quiet", "unknown", "half", "never"], "f")
+    assert (found.ok, found.no_audio, found.no_decoder, found.videos) == (3, 2, 1, 6)
     assert found.failed == {"bad": ("empty", "zero bytes")}
     assert set(found.missing) == {"half", "never"}
     assert found.repeated == ()

@@ -35,10 +35,11 @@ SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting:
 ReplaceOption = Annotated[str | None, typer.Option("--replace", help="Delete this stage and all after it first.")]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Ray's own log, and tracebacks.")]
 SourceArgument = Annotated[
-    str | None, typer.Argument(help="A folder, a CSV, a UCF101 folder or a file of features; local or s3://.")
+    str | None,
+    typer.Argument(help="A folder, a CSV, a folder of UCF101 or HMDB51, or a file of features; local or s3://."),
 ]
-DatasetOption = Annotated[str | None, typer.Option(help="folder, csv, ucf101 or features.")]
-SplitOption = Annotated[int | None, typer.Option(help="Which of UCF101's official splits.")]
+DatasetOption = Annotated[str | None, typer.Option(help="folder, csv, ucf101, hmdb51 or features.")]
+SplitOption = Annotated[int | None, typer.Option(help="Which of the official splits of UCF101 or HMDB51.")]
 StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
 HoldoutOption = Annotated[
     str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
@@ -49,7 +50,7 @@ NodesOption = Annotated[
 ]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
-DATASET_OF = {".csv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
+DATASET_OF = {".csv": "csv", ".tsv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
 DEMO_SYNTH, DEMO_NEW = "videos", "new"  # under the demo's root
 
 

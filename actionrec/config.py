@@ -30,9 +30,9 @@ def knob(default: Any, low: float = -math.inf, high: float = math.inf) -> Any:
 
 @dataclass(frozen=True)
 class Data:
-    source: str | None = None  # folder, CSV, UCF101 folder or file of features; local path or s3:// URL
-    dataset: Literal["folder", "csv", "ucf101", "features"] = "folder"  # features: what `actionrec import` reads
-    split: int = knob(1, 1, 3)  # which of UCF101's official splits
+    source: str | None = None  # folder, CSV, folder of UCF101 or HMDB51, file of features; local path or s3:// URL
+    dataset: Literal["folder", "csv", "ucf101", "hmdb51", "features"] = "folder"  # features: for `actionrec import`
+    split: int = knob(1, 1, 3)  # which of the official splits of UCF101 or HMDB51
     allow_group_leak: bool = False  # accept a group that is both in train and test
 
 

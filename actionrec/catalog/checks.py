@@ -39,11 +39,11 @@ def problems(table: pa.Table) -> list[str]:
     return found
 
 
-def leaks(table: pa.Table, *, allowed: bool) -> list[str]:
+def leaks(table: pa.Table, *, accepted: str | None) -> list[str]:
     """The warning about groups that are in more than one split; empty if there are none.
 
     Raises:
-        InputError: there is one and it is not ``allowed`` (data.allow_group_leak); names it and two of its videos.
+        InputError: there is one, and ``accepted`` does not say why that may be; names it and two of its videos.
     """
     frame = table.select(["video_id", "group", "split"]).to_pandas().dropna(subset=["split"])
     sides = frame.drop_duplicates(["group", "split"]).sort_values(["group", "video_id"])
@@ -55,9 +55,9 @@ def leaks(table: pa.Table, *, allowed: bool) -> list[str]:
         f"the group {one['group']!r} is in {one['split']} ({one['video_id']!r}) and in {other['split']} "
         f"({other['video_id']!r}), so near copies would be learnt and tested ({torn['group'].nunique():,} such groups)"
     )
-    if not allowed:
+    if accepted is None:
         raise InputError(f"{sentence}; move each group to one side, or accept it with --set data.allow_group_leak=true")
-    return [f"{sentence}; accepted by data.allow_group_leak"]
+    return [f"{sentence}; {accepted}"]
 
 
 def case_twins(what: str, names: Iterable[str]) -> list[str]:

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from actionrec.catalog.source import Draft, SourceFile, Video, below, left_out, videos_of
+from actionrec.catalog.source import SPLIT_NAMES, Draft, SourceFile, Video, below, left_out, videos_of
 from actionrec.catalog.ucf101 import group_of
-
-SPLIT_NAMES = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
 
 
 def read_folder(listing: Sequence[SourceFile], source: str) -> Draft:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from actionrec.catalog.allocation import MALFORMED, TooLargeError, read_arrays, read_columns
-from actionrec.catalog.source import Draft, Video, nfc
+from actionrec.catalog.source import SPLIT_NAMES, Draft, Video, nfc
 from actionrec.errors import InputError
 from actionrec.schema import SPLITS
 
@@ -115,15 +115,14 @@ def _parquet(data: bytes, name: str, limit_bytes: float) -> Imported:
     for key, values in zip(("label", "group", "split"), given, strict=True):
         if wrong := [each for each in values if not isinstance(each, str | None)]:
             raise InputError(f"{name}: the column {key} holds {wrong[0]!r}, which is not text")
+    rows = list(zip(ids, *given, strict=True))
+    for video_id, _, _, split in rows:
+        if split is not None and split.lower() not in SPLIT_NAMES:
+            raise InputError(f"{name}: {video_id!r} has the split {split!r}, not one of {', '.join(SPLITS)}")
     videos = [
-        Video(video_id, None, label and nfc(label), group and nfc(group), split, None)
-        for video_id, label, group, split in zip(ids, *given, strict=True)
+        Video(video_id, None, label and nfc(label), group and nfc(group), split and SPLIT_NAMES[split.lower()], None)
+        for video_id, label, group, split in rows
     ]
-    for video in videos:
-        if video.split is not None and video.split not in SPLITS:
-            raise InputError(
-                f"{name}: {video.video_id!r} has the split {video.split!r}, not one of {', '.join(SPLITS)}"
-            )
     return Imported(Draft(videos), False, [_sequence(row) for row in table["embedding"]])
 
 

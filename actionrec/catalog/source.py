@@ -1,5 +1,6 @@
 """What a source looks like before it is a catalog: listed files, and the videos that a reader finds among them."""
 
+import codecs
 import posixpath
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,14 @@ from actionrec.errors import InputError
 VIDEO_EXTENSIONS = frozenset(
     (".avi", ".mp4", ".mov", ".mkv", ".webm", ".mpg", ".mpeg", ".m4v", ".wmv", ".flv", ".ts", ".3gp", ".ogv")
 )
+
+# What people call the three splits, in lower case.
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validate", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +36,8 @@ class SourceFile:
 class Video(NamedTuple):
     """One video as a reader found it. ``group`` None: no group is known; ``bytes`` None: named, but not there.
 
-    ``path`` None: its features were imported, and where the video lies is not known.
+    ``path`` None: its features were imported, and where the video lies is not known. ``start_s`` and ``end_s``: the
+    video is this segment of its file; both None: the whole file; ``end_s`` None: as far as it goes.
     """
 
     video_id: str
@@ -36,6 +46,8 @@ class Video(NamedTuple):
     group: str | None
     split: str | None
     bytes: int | None
+    start_s: float | None = None
+    end_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -53,15 +65,16 @@ def nfc(text: str) -> str:
 
 
 def decoded(content: bytes, name: str) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark.
+    """The text of a file in UTF-8, with or without a byte order mark, or in UTF-16 with one, as Excel saves it.
 
     Raises:
-        InputError: it is not UTF-8; names the file and the line.
+        InputError: it is neither; names the file and the line.
     """
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS.items() if content.startswith(mark)), "utf-8")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
+        line = content[: error.start].decode(encoding, errors="replace").count("\n") + 1
         raise InputError(f"{name}, line {line}: not UTF-8; save the file as UTF-8") from error
 
 
@@ -96,9 +109,11 @@ def videos_of(listing: Sequence[SourceFile], source: str) -> tuple[dict[str, Sou
     videos: list[SourceFile] = []
     others: list[str] = []
     for file in listing:
-        if _is_video(file.relative_path):
+        if is_hidden(file.relative_path):
+            continue
+        if has_video_extension(file.relative_path):
             videos.append(file)
-        elif not _is_hidden(file.relative_path):
+        else:
             others.append(file.relative_path)
     if not videos:
         raise InputError(
@@ -120,10 +135,10 @@ def stem(path: str) -> str:
     return posixpath.splitext(posixpath.basename(path))[0]
 
 
-def _is_hidden(relative_path: str) -> bool:
+def has_video_extension(name: str) -> bool:
+    return posixpath.splitext(name)[1].lower() in VIDEO_EXTENSIONS
+
+
+def is_hidden(relative_path: str) -> bool:
     """Hidden files and folders, and what macOS leaves in archives (``._name``, ``__MACOSX``)."""
     return any(part.startswith(".") or part == "__MACOSX" for part in relative_path.split("/"))
-
-
-def _is_video(relative_path: str) -> bool:
-    return posixpath.splitext(relative_path)[1].lower() in VIDEO_EXTENSIONS and not _is_hidden(relative_path)

@@ -9,22 +9,16 @@ reported, but has no label and no split, so that it never changes an official re
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from actionrec.catalog.official import Listed, add, lines, match
 from actionrec.catalog.source import Draft, SourceFile, Video, below, decoded, left_out, nfc, stem, videos_of
 from actionrec.errors import InputError
 
 LIST_FOLDERS = ("ucfTrainTestlist/", "", "splits/")
 VALIDATION_SHARE = 0.2
 _NAME = re.compile(r"v_(.+_g\d+)_c\d+")
-
-
-class _Listed(NamedTuple):
-    label: str
-    split: str
-    where: str
 
 
 def group_of(video_id: str) -> str | None:
@@ -44,7 +38,7 @@ def read_ucf101(listing: Sequence[SourceFile], read: Callable[[str], bytes], sou
     text = {name: nfc(decoded(read(below(source) + lists + name), name)) for name in _names(split)}
     classes = _classes(text["classInd.txt"])
     listed = _listed(text, classes, split)
-    chosen = _match(files, listed)
+    chosen = match(files, listed, _key)
     prefix = below(source)
     videos = []
     for video_id, file in files.items():
@@ -95,16 +89,10 @@ def _find_lists(present: set[str], source: str, split: int) -> str:
     )
 
 
-def _lines(name: str, text: str) -> list[tuple[str, str]]:
-    """(where, content) of each line that is not blank."""
-    numbered = enumerate(text.splitlines(), 1)
-    return [(f"{name}, line {number}", line.strip()) for number, line in numbered if line.strip()]
-
-
 def _classes(text: str) -> list[str]:
     """The class names in the order of classInd.txt, whose numbers are 1..n; a class_index is that number - 1."""
     classes: list[str] = []
-    for where, line in _lines("classInd.txt", text):
+    for where, line in lines("classInd.txt", text):
         number, _, name = line.partition(" ")
         if number != str(len(classes) + 1) or not name.strip() or name.strip() in classes:
             raise InputError(f"{where}: {line!r} should be '{len(classes) + 1} ClassName' with a new name")
@@ -112,35 +100,27 @@ def _classes(text: str) -> list[str]:
     return classes
 
 
-def _listed(text: Mapping[str, str], classes: Sequence[str], split: int) -> dict[str, _Listed]:
-    """What the two lists say of each video, by its stem in lower case (HandStandPushups is spelt in two ways)."""
+def _listed(text: Mapping[str, str], classes: Sequence[str], split: int) -> dict[str, Listed]:
+    """What the two lists say of each video, by `_key`."""
     numbers = {name: str(number) for number, name in enumerate(classes, 1)}
-    listed: dict[str, _Listed] = {}
+    listed: dict[str, Listed] = {}
     for side, name in zip(("train", "test"), _names(split)[1:], strict=True):
-        for where, line in _lines(name, text[name]):
+        for where, line in lines(name, text[name]):
             path, _, number = line.partition(" ") if side == "train" else (line, "", "")
             label = path.partition("/")[0]
             if number.strip() not in ("", numbers.get(label)) or label not in numbers:
                 raise InputError(f"{where}: {line!r} does not name a class and its number as classInd.txt does")
-            entry = _Listed(label, side, where)
-            first = listed.setdefault(stem(path).casefold(), entry)
-            if first is not entry:
-                raise InputError(f"{where}: {path!r} is listed already in {first.where}; remove one of the two lines")
+            add(listed, _key(path), path, Listed(label, side, where))
     return listed
 
 
-def _match(files: Mapping[str, SourceFile], listed: Mapping[str, _Listed]) -> dict[str, _Listed]:
-    """The list's entry of each video that has one, by video_id."""
-    owner: dict[str, str] = {}
-    for video_id in files:
-        key = stem(video_id).casefold()
-        if key in listed and owner.setdefault(key, video_id) != video_id:
-            raise InputError(f"{owner[key]!r} and {video_id!r} are both the listed video {stem(video_id)}; remove one")
-    return {video_id: listed[key] for key, video_id in owner.items()}
+def _key(path: str) -> str:
+    """The stem in lower case: HandStandPushups is spelt in two ways."""
+    return stem(path).casefold()
 
 
 def _counts(
-    files: Mapping[str, SourceFile], chosen: Mapping[str, _Listed], n_listed: int, source: str, split: int
+    files: Mapping[str, SourceFile], chosen: Mapping[str, Listed], n_listed: int, source: str, split: int
 ) -> list[str]:
     _, train, test = _names(split)
     if not chosen:

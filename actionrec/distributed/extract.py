@@ -87,8 +87,9 @@ def _uncommit_failed(store: Store, fingerprint: str) -> None:
 def source_videos(catalog: pa.Table, config: Config) -> dict[str, Video]:
     """video_id -> how to read it from `source_folder`'s store."""
     folder = source_folder(config.data).rstrip("/") + "/"
-    rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "path", "bytes")), strict=True)
-    return {video_id: Video(video_id, path.removeprefix(folder), size) for video_id, path, size in rows}
+    names = ("video_id", "path", "bytes", "start_s", "end_s")
+    rows = zip(*(catalog[name].to_pylist() for name in names), strict=True)
+    return {video_id: Video(video_id, path.removeprefix(folder), *rest) for video_id, path, *rest in rows}
 
 
 @dataclass(frozen=True)

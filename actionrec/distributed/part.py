@@ -5,9 +5,10 @@ Everything is made in memory and stored by one PUT per stream; the status file g
 
 import hashlib
 import queue
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
 from actionrec.distributed.watcher import Watcher
 from actionrec.errors import DamagedError, Reason, VideoError
-from actionrec.media.decode import Decoded
+from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
 from actionrec.storage.store import Store, open_store
@@ -46,6 +47,12 @@ class Video:
     video_id: str
     key: str  # relative to the job's source
     bytes: int | None  # as catalogued
+    start_s: float | None = None  # None: the whole file
+    end_s: float | None = None  # None: to the file's end
+
+    @property
+    def segment(self) -> Segment | None:
+        return None if self.start_s is None else Segment(self.start_s, self.end_s)
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,7 @@ class PartWorker:
             self._decoders.put(Decoder(job.config.clip, job.config.limits))
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="decode")
         self._ahead = count * VIDEOS_HELD
+        self._last = LastFile()
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
@@ -123,24 +131,48 @@ class PartWorker:
         start = read_end = time.perf_counter()
         sha256 = None
         try:
-            data = read_video(self._source, video, self._job.config.limits)
+            data = self._read(video)
             sha256 = hashlib.sha256(data).hexdigest()
             read_end = time.perf_counter()
-            decoded = self._decode(data)
+            decoded = self._decode(data, video.segment)
         except VideoError as error:
             now = time.perf_counter()
             return Loaded(video, None, error, sha256, read_end - start if sha256 else now - start, now - read_end)
         return Loaded(video, decoded, None, sha256, read_end - start, time.perf_counter() - read_end)
 
-    def _decode(self, data: bytes) -> Decoded:
+    def _read(self, video: Video) -> bytes:
+        def fetch() -> bytes:
+            return read_video(self._source, video, self._job.config.limits)
+
+        return fetch() if video.segment is None else self._last.read(video.key, fetch)
+
+    def _decode(self, data: bytes, segment: Segment | None) -> Decoded:
         decoder = self._decoders.get()
         try:
-            return decoder.decode(data)
+            return decoder.decode(data, segment)
         finally:
             self._decoders.put(decoder)
 
     def _put(self, key: str, table: pa.Table) -> None:
         self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
+
+
+class LastFile:
+    """The file that segments were last cut from, so that it is not fetched again for each of them. One is held."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._key: str | None = None
+        self._data = b""
+
+    def read(self, key: str, fetch: Callable[[], bytes]) -> bytes:
+        """What `fetch` last returned for this key. What it raises is not kept."""
+        with self._lock:
+            if self._key != key:
+                self._key, self._data = None, b""  # or two would be held while one is fetched
+                self._data = fetch()
+                self._key = key
+            return self._data
 
 
 def read_video(source: Store, video: Video, limits: Limits) -> bytes:

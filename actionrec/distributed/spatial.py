@@ -135,8 +135,9 @@ class FrameLoader:
     ) -> NDArray[np.uint8] | VideoError:
         """Frames uint8 [K, 3, S, S], stretched as extraction does it, or why there are none."""
         try:
-            data = read_video(source, self.videos[video_id], self.config.limits)
-            frames_THWC = decoder.decode(data).frames_THWC
+            video = self.videos[video_id]
+            data = read_video(source, video, self.config.limits)
+            frames_THWC = decoder.decode(data, video.segment).frames_THWC
         except VideoError as error:
             return error
         chosen = self._chosen(len(frames_THWC), video_id, epoch, training)

@@ -12,6 +12,7 @@ from actionrec.blame import Blame, blame, sentence
 from actionrec.config import Config
 from actionrec.errors import ActionrecError, VideoError
 from actionrec.features import sampling
+from actionrec.media.decode import Segment
 from actionrec.media.isolate import Decoder
 from actionrec.storage.root import Root
 from actionrec.storage.samples import read_rows, with_stream
@@ -35,12 +36,16 @@ class Sampled:
 def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[str, NDArray[np.uint8] | str]:
     """Of each video these frames [n, H, W, 3] RGB, or the middle one where None; or why there are none."""
     catalog = root.catalog()
-    paths = dict(zip(catalog["video_id"].to_pylist(), catalog["path"].to_pylist(), strict=True))
+    columns = (catalog[name].to_pylist() for name in ("video_id", "path", "start_s", "end_s"))
+    files = {
+        video_id: (path, None if start_s is None else Segment(start_s, end_s))
+        for video_id, path, start_s, end_s in zip(*columns, strict=True)
+    }
     found: dict[str, NDArray[np.uint8] | str] = {}
     with Decoder(root.config.clip, root.config.limits) as decoder:
         for video_id, frames in wanted.items():
             try:
-                found[video_id] = _frames(root.config, decoder, paths.get(video_id), frames)
+                found[video_id] = _frames(root.config, decoder, *files.get(video_id, (None, None)), frames)
             except (VideoError, ActionrecError, OSError) as error:
                 if blame(error) is not Blame.VIDEO:  # a report is made once: it would stay without the picture
                     raise ActionrecError(sentence(error)) from error
@@ -48,11 +53,14 @@ def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[st
     return found
 
 
-def _frames(config: Config, decoder: Decoder, path: str | None, frames: Sequence[int] | None) -> NDArray[np.uint8]:
+def _frames(
+    config: Config, decoder: Decoder, path: str | None, segment: Segment | None, frames: Sequence[int] | None
+) -> NDArray[np.uint8]:
     if path is None:
         raise FileNotFoundError("its features were imported")
     folder = source_folder(config.data).rstrip("/") + "/"
-    decoded = decoder.decode(open_store(folder, config.storage).read(path.removeprefix(folder)))
+    data = open_store(folder, config.storage).read(path.removeprefix(folder))
+    decoded = decoder.decode(data, segment)
     total = len(decoded.frames_THWC)
     chosen = [total // 2] if frames is None else [frame for frame in frames if frame < total]
     return decoded.frames_THWC[chosen].copy()

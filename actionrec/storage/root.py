@@ -191,7 +191,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
         return {}  # imported: nothing but the file decides
     flat = configuration.flatten(config)
     irrelevant = {"clip.allow_partial", "motion.embed_batch"}  # like limits.*, the first only decides which videos fail
-    if stage == "catalog" and config.data.dataset != "ucf101":
+    if stage == "catalog" and config.data.dataset not in ("ucf101", "hmdb51"):
         irrelevant |= {"data.split"}
     if config.flow.model == "dis":
         irrelevant |= {"flow.weights", "flow.checkpoint"}

@@ -54,7 +54,7 @@ def catalog(root: Root) -> Catalogued:
 def _read_source(config: Config) -> Catalog:
     folder = source_folder(config.data).rstrip("/") + "/"
     source = str(config.data.source)
-    if source.lower().endswith(".csv") and config.data.dataset != "csv":
+    if source.lower().endswith((".csv", ".tsv")) and config.data.dataset != "csv":
         raise InputError(
             f"{source}: this looks like a CSV, which is not read as {config.data.dataset}; add --dataset csv"
         )

@@ -316,7 +316,7 @@ def test_another_source_is_refused(plain_run: Run, tmp_path: Path, capsys: pytes
         (["path", "/etc/passwd"], ["line 2", "/etc/passwd"]),
         (["path", "http://example.org/a.avi"], ["line 2", "http://example.org/a.avi"]),
         (["path", "concat:a.avi|b.avi"], ["line 2", "concat:"]),
-        (["file,label", "a.avi,x"], ["line 1", "path"]),
+        (["name,label", "a,x"], ["line 1", "path"]),
     ],
 )
 def test_a_bad_manifest_is_refused_before_any_compute(

@@ -63,3 +63,12 @@ def test_a_file_of_another_shape_is_refused_by_name() -> None:
     for data in (other_width, missing_column.getvalue(), whole[: len(whole) // 2], b"", b"PAR1 no"):
         with pytest.raises(ActionrecError, match=r"part-7\.parquet"):
             schema.from_parquet(data, schema.embedding("spatial", 3), "part-7.parquet")
+
+
+def test_a_catalog_made_before_segments_is_read_as_one_of_whole_files() -> None:
+    row = {"video_id": "x", "path": "s/x", "label": "a", "class_index": 0, "group": "x", "split": None, "bytes": 7}
+    before = pa.schema([field for field in schema.CATALOG if field.name not in schema.ADDED])
+    data = schema.to_parquet(pa.Table.from_pylist([row], schema=before), "x")
+    found = schema.from_parquet(data, schema.CATALOG, "c")
+    assert found.equals(pa.Table.from_pylist([row], schema=schema.CATALOG))
+    assert found["start_s"].to_pylist() == found["end_s"].to_pylist() == [None]

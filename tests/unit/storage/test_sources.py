@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from actionrec import schema
@@ -45,6 +46,16 @@ def test_a_catalog_that_is_up_to_date_is_not_written_again(source: Path) -> None
     before = {path: path.stat().st_mtime_ns for path in (source.parent / "root").rglob("*")}
     assert catalog(opened(source)).new == 0
     assert {path: path.stat().st_mtime_ns for path in (source.parent / "root").rglob("*")} == before
+
+
+def test_a_catalog_made_before_segments_is_up_to_date(source: Path) -> None:
+    catalog(opened(source))
+    path = source.parent / "root" / layout.CATALOG
+    table = pa.parquet.read_table(path).drop_columns(sorted(schema.ADDED))
+    path.write_bytes(schema.to_parquet(table, "of before"))
+    before = path.read_bytes()
+    assert catalog(opened(source)).new == 0
+    assert path.read_bytes() == before
 
 
 def test_new_videos_are_added(source: Path) -> None:

@@ -82,9 +82,11 @@ _word: LastWord | None = None  # while a session that was started here lasts
 def _end() -> None:
     with _deferred_signals():  # a shutdown that is left half way would be done again as the interpreter ends
         _over.set()
-        drain()
-        ray.shutdown()
-        _goodbye()
+        try:
+            drain()
+            ray.shutdown()
+        finally:
+            _goodbye()
 
 
 def _goodbye() -> None:

@@ -60,23 +60,42 @@ def _array_bytes(file: IO[bytes], size: int) -> int:
     return stored + (count * FLOAT32_BYTES if len(shape) == 3 else stored + count * OBJECT_BYTES)
 
 
-def read_columns(data: bytes, wanted: Sequence[str], limit_bytes: float) -> pa.Table:
-    """Those of the `wanted` columns that a Parquet file holds. TooLargeError; one of MALFORMED where it is none.
+def read_columns(data: bytes, texts: Sequence[str], vectors: str, limit_bytes: float) -> pa.Table:
+    """The column `vectors`, lists of lists of floats, and those of the columns `texts` that a Parquet file holds.
 
-    Texts are read as indices into what is stored once, and become texts of their own only where that is not too much.
+    TooLargeError; one of MALFORMED where it is no such file. Texts are read as indices into what is stored once, and
+    become texts of their own only where that is not too much.
     """
-    texts = [field.name for field in pq.read_schema(io.BytesIO(data)) if pa.types.is_string(field.type)]
-    file = pq.ParquetFile(io.BytesIO(data), read_dictionary=texts)
-    names = [name for name in wanted if name in file.schema_arrow.names]
-    total = sum(_chunks_bytes(file.metadata, names))
+    metadata = _plain_metadata(data)
+    columns = metadata.schema.to_arrow_schema()
+    found = [name for name in texts if name in columns.names]
+    for name in [vectors, *found]:
+        kind = columns.field(name).type
+        if not (_is_vectors(kind) if name == vectors else kind in (pa.string(), pa.null())):
+            raise TypeError(f"{name} is {kind}")
+    total = sum(_chunks_bytes(metadata, [vectors, *found]))
     _refuse(total, limit_bytes)
-    table = file.read(columns=names)
-    for name in names:
-        if pa.types.is_dictionary(table[name].type):
-            total += sum(_text_bytes(chunk) for chunk in table[name].chunks)
-            _refuse(total, limit_bytes)
-    fields = [pa.field(name, pa.string()) if name in texts else table.schema.field(name) for name in names]
-    return table.cast(pa.schema(fields))
+    table = pq.ParquetFile(pa.BufferReader(data), metadata=metadata, read_dictionary=found).read([vectors, *found])
+    for name in found:
+        total += sum(_text_bytes(chunk) for chunk in table[name].chunks if pa.types.is_dictionary(chunk.type))
+    _refuse(total, limit_bytes)
+    return table.cast(pa.schema([table.schema.field(vectors), *(pa.field(name, pa.string()) for name in found)]))
+
+
+def _plain_metadata(data: bytes) -> pq.FileMetaData:
+    """A Parquet file's footer without the note in which Arrow keeps types of its own.
+
+    With it one null can stand for a million numbers; without it all writers' tables are the same lists and texts.
+    """
+    length = int.from_bytes(data[-8:-4], "little") + 8
+    if data[-4:] != b"PAR1" or length > len(data):
+        raise ValueError("it does not end as a Parquet file does")
+    return pq.read_metadata(io.BytesIO(b"PAR1" + data[-length:].replace(b"ARROW:schema", b"arrow schema")))
+
+
+def _is_vectors(kind: pa.DataType) -> bool:
+    is_nested = pa.types.is_list(kind) and pa.types.is_list(kind.value_type)
+    return bool(is_nested and pa.types.is_floating(kind.value_type.value_type))
 
 
 def _chunks_bytes(metadata: pq.FileMetaData, names: Sequence[str]) -> Iterable[int]:

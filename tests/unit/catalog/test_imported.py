@@ -185,6 +185,46 @@ def test_a_table_that_unpacks_to_too_much_is_refused_before_it_is_unpacked() -> 
     assert [video.label for video in read(repeated(3, 2, "ö"), "t.parquet").draft.videos] == ["ö"] * 3
 
 
+@pytest.mark.parametrize(
+    "text", [pa.string(), pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
+@pytest.mark.parametrize("vectors", [pa.list_(FLOAT32), pa.large_list(FLOAT32), pa.list_(FLOAT32, 2)])
+@pytest.mark.parametrize("noted", [True, False], ids=["with Arrow's note", "without"])
+def test_tables_of_all_writers_are_one(text: pa.DataType, vectors: pa.DataType, noted: bool) -> None:
+    columns = {
+        "video_id": pa.array(["a", "b"]).cast(text),
+        "embedding": pa.array([[[1, 2]], [[3, 4], [5, 6]]], pa.list_(vectors)),
+        "label": pa.array(["x", None]).cast(text),
+        "group": pa.nulls(2),
+    }
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink, store_schema=noted)
+    found = read(sink.getvalue(), "t.parquet")
+    assert [(video.video_id, video.label, video.group) for video in found.draft.videos] == [
+        ("a", "x", None),
+        ("b", None, None),
+    ]
+    np.testing.assert_array_equal(found.sequences[1], np.array([[3, 4], [5, 6]], np.float32))
+
+
+def test_frames_of_several_widths_are_refused_with_the_video() -> None:
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"video_id": ["a"], "embedding": [[[1.0, 2.0], [3.0]]]}), sink)
+    with pytest.raises(InputError, match=r"^t\.parquet: the features of 'a' .* or frames of several widths"):
+        read(sink.getvalue(), "t.parquet")
+
+
+def test_a_null_takes_no_more_than_it_is_counted_for() -> None:
+    frames = pa.array([[None] * 200], pa.list_(pa.list_(FLOAT32, 100_000)))  # 80 MB as Arrow would have it
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"video_id": ["a"], "embedding": frames}), sink)
+    before = pa.total_allocated_bytes(), pa.default_memory_pool().max_memory()
+    del frames
+    with pytest.raises(InputError, match="'a' are empty"):
+        read(sink.getvalue(), "t.parquet", limit=1_000_000)
+    assert pa.default_memory_pool().max_memory() == before[1]
+
+
 def test_want_of_memory_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def starve(*given: Any, **named: Any) -> Any:
         raise MemoryError
@@ -231,7 +271,9 @@ def test_a_table_of_another_shape_is_refused() -> None:
     for table in (
         pa.table({"video_id": ["a"]}),
         pa.table({"video_id": ["a"], "embedding": [1.0]}),
-        pa.table({"video_id": ["a"], "embedding": [[[1.0, 2.0]]]}),  # lists of any length
+        pa.table({"video_id": ["a"], "embedding": [[[1, 2]]]}),
+        pa.table({"video_id": ["a"], "embedding": [[[1.0]]], "label": [["listed"]]}),
+        pa.table({"video_id": ["a"], "embedding": [[[1.0]]], "label": [b"bytes"]}),
         pa.table({"video_id": [1], "embedding": pa.array([[[1.0]]], pa.list_(pa.list_(pa.float32(), 1)))}),
     ):
         sink = io.BytesIO()

@@ -76,7 +76,7 @@ def _arrays(data: bytes, name: str, limit_bytes: float) -> dict[str, NDArray[Any
     try:
         return read_arrays(data, ("feat", "label", "name", "group", "is_train"), limit_bytes)
     except TooLargeError as error:
-        raise _too_large(error, name, limit_bytes) from None
+        raise too_large(error.args[0], name, limit_bytes) from None
     except MALFORMED as error:
         raise InputError(f"{name}: not a file of plain arrays ({_reason(error)}); save it anew") from None
 
@@ -128,7 +128,7 @@ def _table(data: bytes, name: str, limit_bytes: float) -> pa.Table:
         if "video_id" not in table.column_names:
             raise KeyError("there is no column video_id")
     except TooLargeError as error:
-        raise _too_large(error, name, limit_bytes) from None
+        raise too_large(error.args[0], name, limit_bytes) from None
     except MALFORMED as error:
         raise InputError(f"{name}: not a table of features ({_reason(error)}); it must hold {COLUMNS}") from None
     if table["video_id"].null_count:
@@ -151,9 +151,10 @@ def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
         return values.astype(np.float32)
 
 
-def _too_large(error: TooLargeError, name: str, limit_bytes: float) -> InputError:
+def too_large(size: float, name: str, limit_bytes: float) -> InputError:
+    """The refusal of a file that takes `size` bytes."""
     return InputError(
-        f"{name}: it unpacks to {error.args[0] / 2**30:.3g} GiB, more than limits.file_gib={limit_bytes / 2**30:.3g} "
+        f"{name}: it unpacks to {size / 2**30:.3g} GiB, more than limits.file_gib={limit_bytes / 2**30:.3g} "
         "allows; raise the limit or cut the file"
     )
 

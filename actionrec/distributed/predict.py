@@ -104,12 +104,16 @@ class Predictor:
         return Prediction(video, top, times_s, tuple(sequences), time.perf_counter() - started)
 
     def _read(self, video: str) -> bytes:
-        limit = self._config.limits.file_gib
+        limit_gib = self._config.limits.file_gib
         path = absolute(video) if "://" in video else os.path.realpath(absolute(video))  # a link may lead anywhere
         folder, _, name = path.rpartition("/")
         try:
-            size = 0 if "://" in video else os.path.getsize(path)
-            data = b"" if size > limit * 2**30 else open_store(folder or "/", self._config.storage).read(name)
+            store = open_store(folder or "/", self._config.storage)
+            if (store.size(name) or 0) > limit_gib * 2**30:
+                raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit_gib:g}")
+            return store.read(name)
+        except VideoError:
+            raise
         except DamagedError as error:
             raise VideoError(Reason.INTEGRITY, str(error)) from None
         except (OSError, ActionrecError) as error:
@@ -117,9 +121,6 @@ class Predictor:
                 raise ActionrecError(sentence(error)) from error
             detail = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise VideoError(Reason.MISSING, f"it cannot be read: {detail}") from None
-        if max(size, len(data)) > limit * 2**30:
-            raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit:g}")
-        return data
 
     def _sequences(self, computed: dict[str, Computed]) -> tuple[dict[str, NDArray[np.float32]], tuple[float, ...]]:
         """Stream -> embeddings [L, E] of what the fused model looks at, and the sampled moments.

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actionrec import schema
-from actionrec.catalog.imported import Imported, read_features
+from actionrec.catalog.imported import Imported, read_features, too_large
 from actionrec.catalog.table import Catalog, assemble
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
@@ -34,8 +34,9 @@ def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda d
     InputError, and nothing written: the file cannot be used as it is, or another one has been imported here.
     """
     source = str(root.config.data.source)
-    data = _read(root, source)
-    found = read_features(data, source, root.config.limits.file_gib * 2**30)
+    limit_bytes = root.config.limits.file_gib * 2**30
+    data = _read(root, source, limit_bytes)
+    found = read_features(data, source, limit_bytes)
     catalog = assemble(found.draft, root.config.data, root.config.seed, numbered=found.numbered)
     root.clear("catalog")
     mark = begin(root, "extract", {"imported features": hashlib.sha256(data).hexdigest()})
@@ -54,10 +55,13 @@ def refuse_imported(root: Root) -> None:
         )
 
 
-def _read(root: Root, source: str) -> bytes:
+def _read(root: Root, source: str, limit_bytes: float) -> bytes:
     folder, _, name = source.rpartition("/")
+    store = open_store(folder or "/", root.config.storage)
     try:
-        return open_store(folder or "/", root.config.storage).read(name)
+        if (size := store.size(name) or 0) > limit_bytes:
+            raise too_large(size, source, limit_bytes)
+        return store.read(name)
     except (FileNotFoundError, PermissionError):
         raise InputError(f"{source}: the file is not there or may not be read") from None
 

@@ -54,9 +54,12 @@ class LocalStore:
                 return False
         return True
 
-    def exists(self, key: str) -> bool:
+    def size(self, key: str) -> int | None:
         state = self._state(self._followed(key), linked=layout.may_be_linked(key))
-        return state is not None and stat.S_ISREG(state.st_mode)
+        return state.st_size if state is not None and stat.S_ISREG(state.st_mode) else None
+
+    def exists(self, key: str) -> bool:
+        return self.size(key) is not None
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:
         return {key: None if state is None else state.st_size for key, state in self._files(prefix)}

@@ -53,9 +53,17 @@ class ObjectStore:
                 return self._lost_answer(key, data)
         return True
 
+    def size(self, key: str) -> int | None:
+        try:
+            info = self._call(key, self._fs.info)
+        except FileNotFoundError:
+            return None
+        except PermissionError as error:
+            raise self._refused(error) from None
+        return int(info["size"] or 0) if info["type"] == "file" else None
+
     def exists(self, key: str) -> bool:
-        with self._store_wide():
-            return bool(self._call(key, self._fs.exists))
+        return self.size(key) is not None
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:
         return {key: int(info["size"] or 0) for key, info in self._found(prefix).items()}
@@ -144,10 +152,12 @@ class ObjectStore:
         except FileNotFoundError:
             raise self._no_bucket() from None
         except PermissionError as error:
-            raise InputError(
-                f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment"
-                f"{self._hint}"
-            ) from None
+            raise self._refused(error) from None
+
+    def _refused(self, error: PermissionError) -> InputError:
+        return InputError(
+            f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment{self._hint}"
+        )
 
     def _no_bucket(self) -> InputError:
         bucket = self._root.split("/")[0]

@@ -30,6 +30,9 @@ class Store(Protocol):
     def put_new(self, key: str, data: bytes) -> bool:
         """Store the object only if the key is free; False if somebody else's object is there already."""
 
+    def size(self, key: str) -> int | None:
+        """The object's bytes; None where there is none."""
+
     def exists(self, key: str) -> bool: ...
 
     def sizes(self, prefix: str = "") -> dict[str, int | None]:

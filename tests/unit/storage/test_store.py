@@ -44,7 +44,7 @@ def test_a_key_comes_back_as_it_was(store: Store, key: str) -> None:
     store.put(key, b"one")
     store.put(key, b"two")
     assert store.read(key) == b"two"
-    assert store.exists(key)
+    assert store.exists(key) and store.size(key) == 3
     assert store.sizes() == {key: 3}
 
 
@@ -56,6 +56,11 @@ def test_a_version_changes_with_the_object_and_only_then(store: Store) -> None:
     store.put("folder/a", b"two")
     after = store.versions("folder/")
     assert after["folder/a"] != before["folder/a"] and after["folder/b"] == before["folder/b"]
+
+
+def test_a_folder_is_no_object_and_has_no_size(store: Store) -> None:
+    store.put("folder/a", b"one")
+    assert store.size("folder/b") is store.size("folder") is None and not store.exists("folder")
 
 
 def test_put_new_never_replaces(store: Store) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations  # av.Packet is generic in its stubs only
 
 import io
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, BinaryIO, cast
@@ -19,6 +20,7 @@ from typing import Any, BinaryIO, cast
 import av.error
 import numpy as np
 from av.container import Flags, InputContainer
+from av.packet import Packet
 from numpy.typing import NDArray
 
 from actionrec.config import Clip, Limits
@@ -147,7 +149,7 @@ def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
     """One pass, until both tracks have reached the clip's end. The other tracks say how far the file goes."""
     timelines = Timelines(container)
     try:
-        for packet in container.demux():
+        for packet in _packets(container):
             timeline = timelines.of(packet)
             if packet.stream is pictures.stream:
                 pictures.feed(packet, timeline)
@@ -161,6 +163,17 @@ def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
         raise
     except av.error.FFmpegError as error:
         pictures.damage = f"the file cannot be read further: {error.strerror}"
+
+
+def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
+    """All packets of the tracks that the header names. Where more tracks turn up while reading, PyAV may stumble over
+    them (IndexError) once everything else has been given."""
+    packets = container.demux()
+    while True:
+        try:
+            yield next(packets)
+        except (StopIteration, IndexError):
+            return
 
 
 def _judged(pictures: Pictures, sound: Sound) -> Track:

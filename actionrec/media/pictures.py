@@ -163,11 +163,12 @@ class Pictures:
         at = packet.pts if packet.pts is not None else packet.dts
         if at is None or not packet.time_base:
             return
-        end_s = (at + (packet.duration or 0)) * packet.time_base
+        begin_s, length_s = at * packet.time_base, (packet.duration or 0) * packet.time_base
         if packet.stream is self.stream:
-            self._reached_s = max(self._reached_s, end_s)
-        else:
-            self._others_reach_s = max(self._others_reach_s, end_s)
+            self._reached_s = max(self._reached_s, begin_s + length_s)
+        else:  # a line of text may stand for long: it does not say that what came after it is there
+            length_s = min(length_s, Fraction(1)) if self.header.is_cut else length_s
+            self._others_reach_s = max(self._others_reach_s, begin_s + length_s)
 
     def _promised_s(self) -> float:
         """Where the video should end on the container's clock; 0: nobody says, or the length is another track's."""

@@ -23,6 +23,7 @@ from av.video.stream import VideoStream
 
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
+from actionrec.media import headers
 
 # Every container here keeps its pictures inside itself. Playlists (concat, hls, dash), sdp and image sequences do not.
 FORMATS = "avi,mov,mp4,matroska,webm,mpeg,mpegts,flv,asf,ogg,gif"
@@ -34,14 +35,13 @@ MAGIC = (  # (offset, bytes): such a file is one of FORMATS even where its heade
     (4, b"ftyp"),
     (4, b"moov"),
     (4, b"mdat"),
-    (0, b"\x1a\x45\xdf\xa3"),  # matroska
+    (0, headers.MATROSKA),
     (0, b"\x00\x00\x01\xba"),  # mpeg
     (0, b"FLV"),
     (0, b"\x30\x26\xb2\x75"),  # asf
     (0, b"OggS"),
     (0, b"GIF8"),
 )
-ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 HEAD_BYTES = 4096
 GIB = 2**30
 
@@ -61,6 +61,7 @@ class Probe:
     has_audio: bool
     size_bytes: int
     track_end_s: float | None = None  # where the video track itself ends on the container's clock; None: not said
+    is_cut: bool = False  # the file is shorter than its own outermost element (Matroska)
 
 
 def probe(data: bytes) -> Probe:
@@ -174,6 +175,7 @@ def describe(container: InputContainer, size_bytes: int) -> Probe:
         has_audio=bool(container.streams.audio),
         size_bytes=size_bytes,
         track_end_s=_tagged_end_s(stream),
+        is_cut=headers.ends_before_its_segment(_head(container), size_bytes),
     )
 
 
@@ -190,15 +192,11 @@ def codec_without_decoder(container: InputContainer, stream: Stream) -> str | No
         av.logging.set_level(level)
     found = re.search(rf"Stream #0:{stream.index}\b.*?: (?:Audio|Video): (\w+)(?: \((?:(\S+) / )?)?", dump)
     name, mark = found.groups() if found else ("none", None)
-    return repr(mark or _matroska_codec(container, stream) or "unknown" if name == "none" else name)
-
-
-def _matroska_codec(container: InputContainer, stream: Stream) -> str | None:
-    """The CodecID of the same track, which FFmpeg does not keep where it does not know it."""
-    kind = stream.type[:1].upper().encode()
-    marks = re.findall(rb"\x86[\x81-\xff](%s_[A-Z0-9/_.]+)" % kind, _head(container))
-    same_kind = [each for each in container.streams if each.type == stream.type]
-    return marks[same_kind.index(stream)].decode() if len(marks) == len(same_kind) else None
+    if name == "none" and not mark:  # of Matroska it forgets the name
+        same_kind = [each for each in container.streams if each.type == stream.type]
+        marks = headers.matroska_codecs(_head(container), stream.type)
+        mark = marks[same_kind.index(stream)] if len(marks) == len(same_kind) else "unknown"
+    return repr(mark if name == "none" else name)
 
 
 def _frames_shown(stream: VideoStream) -> int:
@@ -216,21 +214,11 @@ def _tagged_end_s(stream: VideoStream) -> float | None:
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if container.format.name == "asf":
-        return _asf_length_s(_head(container))
+    if container.format.name == "asf" and headers.ASF_PROPERTIES in (head := _head(container)):
+        return headers.asf_length_s(head)
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
-
-
-def _asf_length_s(head: bytes) -> float | None:
-    """What an ASF header says of all its tracks. FFmpeg believes it only where the file is as long as it should be."""
-    at = head.find(ASF_PROPERTIES)
-    if at < 0 or len(head) < at + 92:
-        return None
-    length_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
-    is_live = flags & 1  # nobody knew the length when the header was written
-    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0)
 
 
 def _head(container: InputContainer) -> bytes:

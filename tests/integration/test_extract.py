@@ -246,7 +246,9 @@ ODD: dict[str, tuple[Callable[[], bytes], dict[str, str]]] = {
 }
 
 
-def test_every_odd_file_ends_as_it_should_and_harms_no_neighbour(plain_run: Run, tmp_path: Path) -> None:
+def test_every_odd_file_ends_as_it_should_and_harms_no_neighbour(
+    plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = tmp_path / "videos"
     ids = write_clips(source, NUMBERS)
     expected = dict.fromkeys(ids, OK) | {clip_name(number): SILENT for number in NUMBERS if number % 3 == 2}
@@ -266,6 +268,7 @@ def test_every_odd_file_ends_as_it_should_and_harms_no_neighbour(plain_run: Run,
     (source / "a/swapped.avi").symlink_to(write_outside(tmp_path))  # the same bytes, but they may not be read
     limit = ("--set", "extract.max_failed=0.5", "--set", "extract.part_videos=6")
     assert actionrec("extract", "--root", root, *limit) == 0
+    assert "(1 of them with a codec that no decoder knows)" in " ".join(capsys.readouterr().out.split())
     assert outcomes(root) == expected
     assert_accounted(root, list(expected))
     assert canary.stat().st_atime_ns == 0

@@ -13,6 +13,7 @@ from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media.decode import Decoded, decode, decode_file
 from actionrec.media.encode import encode
+from actionrec.media.probe import open_container
 from tests import media_files
 from tests.media_files import CORNERS_RGB, RATE, VARIABLE_MS, moving, tone
 
@@ -327,3 +328,27 @@ class TestRealFiles:
         assert len(decoded(files["video_with_failing_audio.mp4"]).frames_THWC) == 280
         upright, turned = (decoded(files[f"video_{degrees}.mov"]).frames_THWC for degrees in (0, 90))
         assert np.abs(upright.astype(int) - turned).mean() > 5  # the matrix says 90 and is obeyed
+
+
+def test_a_track_that_turns_up_while_reading_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PyAV does where it flushes a track that it did not know at the beginning."""
+
+    class Opened:
+        def __init__(self, file: io.BytesIO) -> None:
+            self._container = open_container(file)
+
+        def __enter__(self) -> "Opened":
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            self._container.close()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._container, name)
+
+        def demux(self):
+            yield from self._container.demux()
+            raise IndexError("list index out of range")
+
+    monkeypatch.setattr("actionrec.media.decode.open_container", Opened)
+    assert len(decoded(media_files.good_mp4()).frames_THWC) == 50

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 HEADER_BYTES = 10_000  # of an array in an .npz: a plain one takes 128
 OBJECT_BYTES = 64  # of a Python object for a number or a short text, and of its place in a list
 FLOAT32_BYTES = 4
+BOUNDED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile unpacks these piece by piece, others in one go
 MALFORMED = (  # what reading a hostile archive or table raises
     zipfile.BadZipFile, pa.ArrowException, OSError, EOFError, KeyError, AttributeError, TypeError, ValueError,
     RuntimeError, MemoryError, OverflowError, zlib.error,
@@ -38,6 +39,8 @@ def read_arrays(data: bytes, wanted: Sequence[str], limit_bytes: float) -> dict[
         entries = {name: archive.getinfo(f"{name}.npy") for name in wanted if f"{name}.npy" in archive.namelist()}
         total = 0
         for entry in entries.values():
+            if entry.compress_type not in BOUNDED:
+                raise ValueError(f"{entry.filename} is compressed in another way than numpy does")
             with archive.open(entry) as file:
                 total += _array_bytes(file, entry.file_size)
             _refuse(total, limit_bytes)

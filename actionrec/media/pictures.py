@@ -177,7 +177,8 @@ class Pictures:
         whole_s = self.header.duration_s or 0.0
         if self.header.container in MEASURED_FROM_DATA:
             return 0.0
-        return whole_s if falls_short(self._others_reach_s, min(whole_s, self.clip.max_s)) else 0.0
+        begin_s, end_s = float(self.begin_s), min(whole_s, float(self.end_s))
+        return whole_s if falls_short(self._others_reach_s - begin_s, end_s - begin_s) else 0.0
 
     def _take(self, frame: VideoFrame, timeline: int) -> None:
         if self.done:

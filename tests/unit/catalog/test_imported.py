@@ -119,9 +119,9 @@ def test_what_is_no_npz_is_refused_and_never_unpickled(tmp_path: Path) -> None:
     assert not (tmp_path / "opened").exists()
 
 
-def zipped(**members: bytes) -> bytes:
+def zipped(compression: int = zipfile.ZIP_DEFLATED, **members: bytes) -> bytes:
     sink = io.BytesIO()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(sink, "w", compression) as archive:
         for name, content in members.items():
             archive.writestr(f"{name}.npy", content)
     return sink.getvalue()
@@ -158,6 +158,12 @@ def test_arrays_that_unpack_to_too_much_are_refused_before_they_are_unpacked(dat
     assert len(data) < 20_000
     with pytest.raises(InputError, match=r"^f\.npz: it unpacks to 0\.\d+ GiB, more than limits\.file_gib=0\.0093"):
         read(data, limit=10_000_000)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_compression_that_unpacks_in_one_go_is_refused(compression: int) -> None:
+    with pytest.raises(InputError, match=r"^f\.npz: not a file of plain arrays \(feat\.npy is compressed"):
+        read(zipped(compression, feat=claiming((1, 1, 1), bytes(4))))
 
 
 @pytest.mark.parametrize(

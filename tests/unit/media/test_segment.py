@@ -188,6 +188,19 @@ def test_a_file_cut_behind_the_segment_is_whole_and_before_its_end_is_not(contai
         assert failure(cut, segment).reason is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("container", ["flv", "asf"])
+def test_a_segment_that_begins_late_in_a_cut_file_with_sound_is_not_whole(container: str) -> None:
+    if container == "flv":
+        data = encode("flv", moving(500, 48, 64), RATE, audio=tone(20))
+    else:
+        options = {"video_codec": "mpeg4", "audio_codec": "libmp3lame"}
+        data = copied("asf", encode("avi", moving(500, 48, 64), RATE, audio=tone(20), **options))
+    short = Clip(width=64, height=48, max_s=5)
+    assert len(decoded(data, Segment(10, None), short).frames_THWC) == 125
+    with pytest.raises(VideoError, match="truncated"):
+        decoded(data[: len(data) * 7 // 10], Segment(10, None), short)
+
+
 def test_the_child_decodes_segments_too() -> None:
     data = encode("mp4", moving(100, 48, 64), RATE, audio=tone(4), video_options={"g": "12"})
     segment = Segment(2.52, 3.6)

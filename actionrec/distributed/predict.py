@@ -4,7 +4,6 @@ Each step is the function that made the root's own features, embeddings and scor
 catalogued video gets to the bit the scores that `evaluate` stored for it (on the same kind of device).
 """
 
-import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,8 @@ from actionrec.media.isolate import Decoder
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.stages.fuse import load_fused
 from actionrec.storage.importing import refuse_imported
-from actionrec.storage.root import STAGES, Root, absolute, record
-from actionrec.storage.store import open_store
+from actionrec.storage.root import STAGES, Root, record
+from actionrec.storage.store import named_file
 from actionrec.storage.weights import prepare
 
 TOP = 5
@@ -105,10 +104,8 @@ class Predictor:
 
     def _read(self, video: str) -> bytes:
         limit_gib = self._config.limits.file_gib
-        path = absolute(video) if "://" in video else os.path.realpath(absolute(video))  # a link may lead anywhere
-        folder, _, name = path.rpartition("/")
         try:
-            store = open_store(folder or "/", self._config.storage)
+            store, name = named_file(video, self._config.storage)
             if (store.size(name) or 0) > limit_gib * 2**30:
                 raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit_gib:g}")
             return store.read(name)

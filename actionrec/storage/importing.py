@@ -14,7 +14,7 @@ from actionrec.catalog.table import Catalog, assemble
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, begin, fingerprint
-from actionrec.storage.store import open_store
+from actionrec.storage.store import named_file
 
 STREAM = "spatial"
 
@@ -56,8 +56,7 @@ def refuse_imported(root: Root) -> None:
 
 
 def _read(root: Root, source: str, limit_bytes: float) -> bytes:
-    folder, _, name = source.rpartition("/")
-    store = open_store(folder or "/", root.config.storage)
+    store, name = named_file(source, root.config.storage)
     try:
         if (size := store.size(name) or 0) > limit_bytes:
             raise too_large(size, source, limit_bytes)

@@ -14,7 +14,8 @@ _CHOOSE = "--set storage.endpoint_url=URL or AWS_ENDPOINT_URL"
 
 def chosen(storage: Storage) -> str | None:
     """The server that a run's own settings or its environment name; None: AWS, or what the AWS profile says."""
-    return storage.endpoint_url or os.environ.get("AWS_ENDPOINT_URL") or None
+    own = (storage.endpoint_url, *(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")))
+    return next((url for url in own if url), None)
 
 
 def hint(storage: Storage) -> str:
@@ -54,7 +55,7 @@ def differences(config: Config, stored: Config | None, root_url: str) -> list[st
 
 
 def _said(stored: Config | None) -> str | None:
-    return stored.storage.endpoint_url if stored else None
+    return (stored.storage.endpoint_url or None) if stored else None
 
 
 def _same(one: str, other: str | None) -> bool:

@@ -5,6 +5,7 @@ key therefore never see half a file, whatever was killed. Both stores have the s
 relative to the store's URL, in posix form, and is never interpreted as anything else.
 """
 
+import os
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -52,6 +53,13 @@ def put_changed(store: Store, key: str, data: bytes) -> None:
     """Store the object unless it is there already, byte for byte."""
     if not store.exists(key) or store.read(key) != data:
         store.put(key, data)
+
+
+def named_file(file: str, storage: Storage) -> tuple[Store, str]:
+    """The store and the key of one file that a person has named: a local path, which may be a link, or a URL."""
+    path = file.rstrip("/") if "://" in file else os.path.realpath(os.path.expanduser(file))
+    folder, _, name = path.rpartition("/")
+    return open_store(folder or "/", storage), name
 
 
 def open_store(url: str, storage: Storage) -> Store:

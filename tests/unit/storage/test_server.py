@@ -15,7 +15,8 @@ THEIRS, MINE = "http://theirs.example:9000", "http://mine.example:9000"
 
 @pytest.fixture(autouse=True)
 def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -37,10 +38,11 @@ def test_a_root_that_names_a_server_is_refused_until_the_person_names_one(root: 
 
 
 @pytest.mark.parametrize("url", [MINE, THEIRS, f"{THEIRS}/"])
-@pytest.mark.parametrize("place", ["command", "environment"])
+@pytest.mark.parametrize("place", ["command", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 def test_what_the_person_names_is_used(url: str, place: str, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if place == "environment":
-        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    if place != "command":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://outranked.example")
+        monkeypatch.setenv(place, url)
     opened = open_root(root, given(url) if place == "command" else [])
     store = ObjectStore("s3://bucket/x", opened.config.storage)
     assert store._fs.endpoint_url.rstrip("/") == url.rstrip("/")
@@ -84,3 +86,8 @@ def test_the_sentence_shows_no_secret_and_stays_one_line(tmp_path: Path) -> None
 def test_where_aws_does_not_know_a_bucket_the_way_to_name_a_server_is_said() -> None:
     assert "AWS_ENDPOINT_URL" in str(ObjectStore("s3://bucket/x", Storage())._no_bucket())
     assert "AWS_ENDPOINT_URL" not in str(ObjectStore("s3://bucket/x", Storage(MINE))._no_bucket())
+
+
+def test_an_empty_name_in_a_root_names_no_server(tmp_path: Path) -> None:
+    (tmp_path / layout.CONFIG).write_text("storage: {endpoint_url: ''}")
+    assert open_root(str(tmp_path)).warnings() == []

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,16 @@ os.abort()
 
 
 def test_the_child_heeds_no_signal_that_ends_a_job_and_outlives_nobody() -> None:
-    ended, said, child = run(STOP)  # which waits until the child has closed what it inherited
+    ended, said, child = run(STOP)
     assert ended == -signal.SIGABRT and said.endswith(lastword.SENTENCE + "\n")
-    state = Path(f"/proc/{child.strip()}/stat")
-    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "XZ"
+    deadline_s = time.monotonic() + 30  # it has closed its files, and is about to be gone
+    while alive(child.strip()) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not alive(child.strip())
+
+
+def alive(pid: str) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "XZ"
+    except OSError:
+        return False

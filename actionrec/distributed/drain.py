@@ -48,11 +48,12 @@ def _close_iterations() -> None:
 
 def _stop(thread: threading.Thread) -> None:
     from ray.data._internal.block_batching.util import WaitBlockPrefetcher
+    from ray.data._internal.execution.metadata_fetcher import ThreadedMetadataFetcher
     from ray.data._internal.execution.streaming_executor import StreamingExecutor
 
-    owner = getattr(getattr(thread, "_target", None), "__self__", None)  # nothing else leads to a prefetcher
+    owner = getattr(getattr(thread, "_target", None), "__self__", None)  # nothing else leads to these two
     with contextlib.suppress(Exception):
         if isinstance(thread, StreamingExecutor):
             thread.shutdown(force=True)
-        elif isinstance(owner, WaitBlockPrefetcher):
+        elif isinstance(owner, (WaitBlockPrefetcher, ThreadedMetadataFetcher)):  # a second signal left them running
             owner.stop()

@@ -61,7 +61,7 @@ def a_pass(kind: str, cluster: Cluster, told: Callable[[], None] = lambda: None)
 
 
 def a_signalled_pass(number: signal.Signals, cluster: Cluster) -> None:
-    """The signal comes while rows are on their way."""
+    """The signal comes while rows are on their way, and again: Ray Data's own code can swallow one as it starts."""
     begun_s = time.monotonic()
 
     def told() -> None:

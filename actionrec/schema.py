@@ -246,10 +246,13 @@ def embedding_width(data: bytes, name: str) -> int:
 
 
 def fingerprint_of(data: bytes) -> str | None:
-    """The fingerprint stored in a Parquet file's metadata, if it has one."""
-    metadata: Mapping[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    """The fingerprint stored in a Parquet file's metadata; None where it has none, or is no such file."""
+    try:
+        metadata: Mapping[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
     found = metadata.get(b"actionrec.fingerprint")
-    return found.decode() if found else None
+    return found.decode(errors="replace") if found else None
 
 
 def _refuse_non_finite(table: pa.Table) -> None:

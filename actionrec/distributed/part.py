@@ -21,6 +21,7 @@ from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
+from actionrec.storage.reopening import Kept
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef
 
@@ -92,31 +93,46 @@ class PartWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
 
-        Only a store that does not answer raises.
+        Of a part that was reopened, only what is not kept is computed. Only a store that does not answer raises.
         """
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
         videos = [Video(**item) for item in items]
         watcher.begin(part, len(videos))
-        for loaded in self._loaded_ahead(videos):
+        kept = self._kept(part)
+        todo = [video for video in videos if len(kept.of(video.video_id)) < len(rows)]
+        for video in videos:
+            if video not in todo:
+                watcher.finished(part, video.video_id, False)
+        for loaded in self._loaded_ahead(todo):
             video_id = loaded.video.video_id
             crashes = watcher.starting(part, video_id)
             computed = self._compute(loaded, crashes)
+            kept.agree(video_id, loaded.sha256)
             for stream, result in computed.items():
+                if stream in kept.of(video_id):
+                    continue
                 status.append(_status_row(loaded, stream, result))
                 if result.row is not None:
                     rows[stream].append((video_id, result.row))
             watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
             del loaded, computed  # or one decoded video more would live while the next one is awaited
+        ids = [video.video_id for video in videos]
         for stream, stream_rows in rows.items():
-            self._put(layout.feature(stream, part), self._streams.table(stream, stream_rows))
+            self._put(layout.feature(stream, part), kept.merged(stream, self._streams.table(stream, stream_rows), ids))
+        status += [row for video_id in ids for row in kept.of(video_id).values()]
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
+        kept.forget()
 
     def close(self) -> None:
         """End the decoder processes."""
         self._threads.shutdown(cancel_futures=True)
         while not self._decoders.empty():
             self._decoders.get().close()
+
+    def _kept(self, part: int) -> Kept:
+        schemas = {stream: self._streams.table(stream, []).schema for stream in layout.EXTRACT_STREAMS}
+        return Kept(self._root, part, self._job.fingerprint, schemas)
 
     def _compute(self, loaded: Loaded, crashes: int) -> dict[str, Computed]:
         error = loaded.error

@@ -7,6 +7,7 @@ CONFIG = "config.yaml"
 CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
 STATUS = "features/status/"
+REOPENED = "features/reopened/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
@@ -71,6 +72,11 @@ def features(stream: str) -> str:
 def commit_mark(part: int, stage: str = "extract") -> str:
     """Written last: what `stage` (extract or motion) made of a part is trusted only when this key exists."""
     return f"{STATUS}{stage}-{part:06d}.parquet"
+
+
+def reopened(part: int) -> str:
+    """What is still good of a part that has lost its mark, to be computed again: the rows of its former mark."""
+    return f"{REOPENED}extract-{part:06d}.parquet"
 
 
 def part_of_mark(key: str, stage: str = "extract") -> int | None:

@@ -53,6 +53,11 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
         # Won or lost, what is stored now is the plan: read it again.
 
 
+def planned(store: Store) -> dict[int, list[str]]:
+    """Part -> its videos, as planned so far."""
+    return _read_plans(store, sorted(store.sizes(layout.PLANS)))
+
+
 def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
     parts: dict[int, list[str]] = {}
     for key in keys:

@@ -25,7 +25,7 @@ FORMAT = 1  # raised when the meaning of a stored value changes, so that old roo
 STAGES: dict[str, tuple[str, ...]] = {
     "catalog": (layout.CATALOG,),
     "spatial": (layout.model(layout.FRAME_CNN),),
-    "extract": (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
+    "extract": (layout.STATUS, layout.REOPENED, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
     "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
     "tune": (f"{layout.TABLES}table1.", layout.TUNE_RNN),
     "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),

@@ -50,7 +50,6 @@ def extract(
         raise InputError(f"{root.store.url}: the catalog is empty; catalog a source that holds videos")
     on_stage("weights")
     weights = prepare(root.config, root.store)
-    root.clear("extract")
     if not root.config.finetune.blocks:
         root.clear("spatial")  # `--replace spatial --set finetune.blocks=0` takes a fine-tuning back
     fingerprint = begin(root, "extract", {name: ref.sha256 for name, ref in weights.items()})

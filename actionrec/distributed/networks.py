@@ -30,7 +30,6 @@ def train_motion(root: Root, *, verbose: bool = False, listener: Listener = List
     One network serves all of `seeds`: its features are stored once.
     """
     found = samples(root, "flow")
-    root.clear("motion")
     fingerprint = begin(root, "motion", motion_inputs(root))
     config = root.config
     loader = StackLoader(config, root.store.url, config.flow.stored_height, config.flow.stored_width, config.seeds[0])
@@ -58,7 +57,6 @@ def train_rnn(
     chosen = tuple(streams) or root.config.streams
     for stream in chosen:
         samples(root, stream)  # refuses what makes no sense before anything is deleted or begun
-    root.clear("rnn")
     fingerprint = begin(root, "rnn", rnn_inputs(root))
     subjects = [_rnn(root, stream, seed, fingerprint) for stream in chosen for seed in root.config.seeds]
     trained = train(root, "rnn", subjects, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)

@@ -65,7 +65,6 @@ def train_spatial(
     network = build_frame_cnn(config.frame.model)
     upper_blocks(network, config.finetune.blocks)  # refuses a number too high before anything is deleted or begun
     start = prepare_untuned(config, root.store)
-    root.clear("spatial")
     found = _samples(catalog)
     videos = source_videos(catalog, config)
     fingerprint = begin(root, "spatial", {"frame": start.sha256, "videos": _digest(found, videos)})

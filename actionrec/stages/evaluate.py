@@ -60,7 +60,6 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     if not len(first["test"].target):
         raise InputError(f"{root.store.url}: no test video has a class that was learnt; there is nothing to judge by")
     fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
-    root.clear("evaluate")
     digest = provenance.digest([first["test"].embeddings.video_ids, first["test"].target.tolist()])
     fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     if (stored := _stored(root, fingerprint)) is not None:

@@ -37,8 +37,9 @@ def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda d
     data = _read(root, source)
     found = read_features(data, source, root.config.limits.file_gib * 2**30)
     catalog = assemble(found.draft, root.config.data, root.config.seed, numbered=found.numbered)
-    root.clear("catalog")
-    mark = begin(root, "extract", {"imported features": hashlib.sha256(data).hexdigest()})
+    inputs = {"imported features": hashlib.sha256(data).hexdigest()}
+    root.clear("catalog", inputs)
+    mark = begin(root, "extract", inputs)
     if not root.begun("catalog"):
         root.store.put(layout.CATALOG, schema.to_parquet(catalog.table, fingerprint("catalog", root.config, {})))
     width = _write_parts(root, mark, catalog, found, on_videos)

@@ -14,6 +14,7 @@ MODELS = "models/"
 HOLDOUT = "holdout/"
 REPORT = "report/index.html"
 STAGES = "stages/"
+REPLACING = "replacing/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
@@ -25,6 +26,11 @@ EXTRACT_STREAMS = STREAMS_OF["extract"]  # of one decode of a video
 def stage(name: str) -> str:
     """What a stage was made with, written when the stage first starts."""
     return f"{STAGES}{name}.json"
+
+
+def replacement(name: str) -> str:
+    """That a --replace of the stage has deleted what was there, and has not come to its end."""
+    return f"{REPLACING}{name}.json"
 
 
 def model(name: str, further_seed: int | None = None) -> str:

@@ -39,7 +39,7 @@ def catalog(root: Root) -> Catalogued:
     """
     found = _read_source(root.config)
     old = schema.CATALOG.empty_table()
-    if root.begun("catalog") and root.replace != "catalog":
+    if root.begun("catalog") and not root.clears("catalog"):
         old = root.catalog()
         _refuse_lost(root, old, found.table)
     warnings = [*found.warnings, *_moved(old, found.table)]

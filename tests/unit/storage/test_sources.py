@@ -66,6 +66,19 @@ def test_a_video_with_features_may_not_change_or_go(source: Path) -> None:
     assert not (source.parent / "root" / layout.commit_mark(0)).exists()
 
 
+def test_a_replaced_catalog_goes_on_where_the_command_was_interrupted(source: Path) -> None:
+    extracted(source, failed="none")
+    mark = source.parent / "root" / layout.commit_mark(0)
+    catalog(opened(source, replace="catalog"))
+    assert not mark.exists()
+    extracted(source, failed="none")
+    catalog(opened(source, replace="catalog"))
+    assert mark.exists()
+    opened(source).finish("catalog")
+    catalog(opened(source, replace="catalog"))
+    assert not mark.exists()
+
+
 def test_a_video_that_failed_may_be_mended_or_taken_away(source: Path) -> None:
     extracted(source, failed="a/1.mp4")
     (source / "a" / "1.mp4").write_bytes(b"mended, and longer")

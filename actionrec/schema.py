@@ -23,8 +23,12 @@ CATALOG = pa.schema(
         pa.field("group", pa.string(), nullable=False),
         ("split", pa.string()),
         ("bytes", pa.int64()),  # null: the file was not there when it was catalogued
+        ("version", pa.string()),  # of the file, as its storage tells one content from another; null: not known
+        ("revision", pa.int32()),  # how often the file has been found changed; null: never
     ]
 )
+
+ADDED = frozenset(("version", "revision"))  # columns that tables of earlier releases lack; absent means null
 
 # Which videos make which part. Parts are planned once: a part's number is its key for ever.
 PLAN = pa.schema([pa.field("part", pa.int32(), nullable=False), pa.field("video_id", pa.string(), nullable=False)])
@@ -226,10 +230,15 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         found = file.schema_arrow
-        for field in schema:
+        present = [field for field in schema if field.name in found.names or field.name not in ADDED]
+        for field in present:
             if found.field(field.name).type != field.type:
                 raise TypeError(f"column {field.name} is {found.field(field.name).type}, not {field.type}")
-        return file.read(columns=schema.names)
+        table = file.read(columns=[field.name for field in present])
+        for place, field in enumerate(schema):
+            if field not in present:
+                table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
+        return table
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{name}: not a table that this version reads ({_one_line(error)}); delete it and run again what makes it"

@@ -85,6 +85,8 @@ def _table(videos: Sequence[Video], classes: Sequence[str] | None, seed: int) ->
         "group": groups,
         "split": assign_splits(labels, groups, [video.split for video in videos], seed),
         "bytes": [video.bytes for video in videos],
+        "version": [None] * len(videos),  # only who keeps the catalog knows these two
+        "revision": [None] * len(videos),
     }
     try:
         return pa.table(columns, schema=CATALOG)

@@ -176,7 +176,10 @@ class PartWorker:
 
 
 def read_video(source: Store, video: Video, limits: Limits) -> bytes:
-    """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file."""
+    """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file.
+
+    A file that was replaced by one of equal size is read as it is now: its hash is stored, and `catalog` goes by that.
+    """
     if video.bytes is None:
         raise VideoError(Reason.MISSING, "the file was not there when it was catalogued; restore it and catalog again")
     if video.bytes > limits.file_gib * 2**30:

@@ -96,12 +96,12 @@ def _samples(catalog: pa.Table) -> Samples:
     """The videos that can be learnt from or judged by. The parts are mixtures of classes, for a window is few parts."""
     labels = class_labels(catalog)
     places = {label: place for place, label in enumerate(labels)}
-    rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "split", "label")), strict=True)
+    rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "split", "label", "revision")), strict=True)
     used = [row for row in rows if row[1] in ("train", "val") and row[2] in places]
     used.sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
     samples = [
-        Sample(video_id, place // PART_VIDEOS, split, places[label])
-        for place, (video_id, split, label) in enumerate(used)
+        Sample(video_id, place // PART_VIDEOS, split, places[label], revision or 0)
+        for place, (video_id, split, label, revision) in enumerate(used)
     ]
     return Samples("frames", labels, samples)
 

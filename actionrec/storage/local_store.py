@@ -55,6 +55,10 @@ class LocalStore:
         files = self._files(prefix)
         return {key: f"{stat.st_mtime_ns}-{stat.st_ino}-{stat.st_size}" for key, stat in files if stat is not None}
 
+    def contents(self, prefix: str = "") -> dict[str, tuple[int | None, str | None]]:
+        files = self._files(prefix)
+        return {key: (None, None) if stat is None else (stat.st_size, str(stat.st_mtime_ns)) for key, stat in files}
+
     def _files(self, prefix: str) -> Iterator[tuple[str, os.stat_result | None]]:
         for folder, folders, names in os.walk(self._path(prefix), onerror=self._unreadable):
             for name in folders + names:

@@ -4,7 +4,7 @@ A part is planned once and keeps its number for ever. A later run that finds new
 moves a video from one part to another. A part is trusted only when its commit mark, the status file, exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -103,6 +103,18 @@ def statuses(store: Store, fingerprint: str, stage: str = "extract") -> pa.Table
     table = pa.concat_tables(tables)
     _read_before[place] = (table, marks)
     return table
+
+
+def hashes(store: Store, fingerprint: str, video_ids: Collection[str]) -> dict[str, str]:
+    """The sha256 of what was read of those of `video_ids` that extract has committed."""
+    wanted, found = pa.array(sorted(video_ids), pa.string()), dict[str, str]()
+    table = statuses(store, fingerprint)
+    for part in sorted(set(table.filter(pc.is_in(table["video_id"], wanted))["part"].to_pylist())):
+        key = layout.commit_mark(part)
+        mark = schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
+        mark = mark.filter(pc.and_(pc.is_in(mark["video_id"], wanted), pc.is_valid(mark["sha256"])))
+        found |= dict(zip(mark["video_id"].to_pylist(), mark["sha256"].to_pylist(), strict=True))
+    return found
 
 
 _read_before: dict[tuple[str, str, str], tuple[pa.Table, dict[int, str]]] = {}

@@ -32,12 +32,17 @@ def incomplete(store: Store, fingerprint: str) -> None:
 
 
 def changed(store: Store, fingerprint: str, video_ids: Collection[str]) -> None:
-    """Let these videos be computed again, for their files are others now; video embeddings made of them go at once."""
+    """Let these videos be computed again, for their files are others now.
+
+    What was made of them and would not be noticed as out of date goes at once: video embeddings, held-out classes.
+    """
     wanted = set(video_ids)
     planned = parts.planned(store).items()
     _reopen(store, fingerprint, {part for part, ids in planned if not wanted.isdisjoint(ids)}, wanted)
     for output in _outputs(store):
         store.delete(f"{output}{layout.EMBEDDINGS}")
+    for kind in ("md", "parquet"):
+        store.delete(layout.table("anomaly_holdout", kind))
 
 
 def _reopen(store: Store, fingerprint: str, numbers: Collection[int], without: Collection[str] = ()) -> None:

@@ -29,6 +29,12 @@ class Sample:
     part: int
     split: str | None
     target: int | None
+    revision: int = 0  # how often its file has changed
+
+    @property
+    def content(self) -> tuple[str | int, ...]:
+        """What names the video's content in a hash."""
+        return (self.video_id, self.revision) if self.revision else (self.video_id,)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Samples:
 
     def digest(self) -> str:
         """A hash of what training and choosing depend on. Test videos have no say."""
-        used = [(v.video_id, v.split, v.target) for v in self.videos if v.split in ("train", "val")]
+        used = [(*v.content, v.split, v.target) for v in self.videos if v.split in ("train", "val")]
         return hashlib.sha256(json.dumps([self.labels, sorted(used, key=str)]).encode()).hexdigest()[:16]
 
 
@@ -78,7 +84,7 @@ def rnn_inputs(root: Root) -> dict[str, str]:
 def tune_inputs(root: Root) -> dict[str, str]:
     """What the sweep is made from: as any recurrent network, and the videos that it is judged by."""
     stream = root.config.tune.stream
-    judged = sorted((video.video_id, video.target) for video in samples(root, stream).of("test"))
+    judged = sorted((*video.content, video.target) for video in samples(root, stream).of("test"))
     return _inputs(root, [stream]) | {"test videos": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]}
 
 
@@ -94,8 +100,11 @@ def _inputs(root: Root, chosen: Sequence[str]) -> dict[str, str]:
 def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:
     labels = class_labels(catalog)
     places = {label: place for place, label in enumerate(labels)}
-    columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label"))
-    rows = {video_id: (split, places.get(label)) for video_id, split, label in zip(*columns, strict=True)}
+    columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label", "revision"))
+    rows = {
+        video_id: (split, places.get(label), revision or 0)
+        for video_id, split, label, revision in zip(*columns, strict=True)
+    }
     found = [
         Sample(video_id, part, *rows[video_id])
         for part, ids in sorted(with_stream(root, stream).items())
@@ -110,6 +119,12 @@ def class_labels(catalog: pa.Table) -> list[str]:
     train = catalog.filter(pc.and_(pc.equal(catalog["split"], "train"), pc.is_valid(catalog["label"])))
     pairs = zip(train["class_index"].to_pylist(), train["label"].to_pylist(), strict=True)
     return [label for _, label in sorted(set(pairs))]
+
+
+def revisions(catalog: pa.Table) -> list[tuple[str, int]]:
+    """(video_id, how often) of the videos whose files have changed since they were first used."""
+    found = catalog.filter(pc.is_valid(catalog["revision"])).sort_by("video_id")
+    return list(zip(found["video_id"].to_pylist(), found["revision"].to_pylist(), strict=True))
 
 
 def extracted(root: Root) -> dict[int, list[str]]:

@@ -1,9 +1,12 @@
 """Which videos are learnt from, in what order and class, and what is read of them."""
 
+import hashlib
 import io
+import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -11,7 +14,17 @@ from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.storage import layout
 from actionrec.storage.root import Root
-from actionrec.storage.samples import class_labels, extracted, read_sequences, rnn_inputs, samples, with_stream
+from actionrec.storage.samples import (
+    class_labels,
+    extracted,
+    motion_inputs,
+    read_sequences,
+    revisions,
+    rnn_inputs,
+    samples,
+    tune_inputs,
+    with_stream,
+)
 from tests.tiny_features import PART_VIDEOS, WIDTHS, Clip, clips, make_root, sequence_of
 
 
@@ -51,6 +64,33 @@ def test_test_videos_have_no_say_in_a_fingerprint_and_training_videos_have(tmp_p
     assert fingerprint_of("test", [c for c in all_of_them if c != last["test"]]) == whole
     for split in ("train", "val"):
         assert fingerprint_of(split, [c for c in all_of_them if c != last[split]]) != whole
+
+
+def test_what_learnt_from_a_file_that_has_changed_is_out_of_date(tmp_path: Path) -> None:
+    def inputs(split: str | None) -> tuple[object, ...]:
+        root = make_root(tmp_path / str(split), settings={"streams": ["spatial"]})
+        catalog = root.catalog()
+        first = catalog["split"].to_pylist().index(split) if split else -1
+        counts = pa.array([1 if place == first else None for place in range(catalog.num_rows)], pa.int32())
+        changed = catalog.set_column(catalog.schema.get_field_index("revision"), "revision", counts)
+        root.store.put(layout.CATALOG, schema.to_parquet(changed, "x"))
+        return rnn_inputs(root), motion_inputs(root), tune_inputs(root)["test videos"], revisions(root.catalog())
+
+    rnn, motion, judged, none = inputs(None)
+    assert none == []
+    for split in ("train", "val", "test"):
+        found = inputs(split)
+        assert (found[0] != rnn, found[1] != motion, found[2] != judged) == (split != "test",) * 2 + (split == "test",)
+        assert [count for _, count in found[3]] == [1]  # type: ignore[attr-defined]
+
+
+def test_without_changes_the_hashes_are_those_of_earlier_releases(root: Root) -> None:
+    found = samples(root, "spatial")
+    used = sorted(((c.video_id, c.split, int(c.label[1:])) for c in clips() if c.split != "test"), key=str)
+    expected = hashlib.sha256(json.dumps([["c0", "c1", "c2"], used]).encode()).hexdigest()[:16]
+    assert found.digest() == expected
+    judged = sorted((c.video_id, int(c.label[1:])) for c in clips() if c.split == "test")
+    assert tune_inputs(root)["test videos"] == hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]
 
 
 def test_the_order_of_classes_is_the_catalogs_and_of_training_alone(root: Root) -> None:

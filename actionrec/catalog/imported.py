@@ -1,26 +1,29 @@
 """Somebody's own frame features, an .npz or a Parquet file, as a draft of a catalog and one sequence a video.
 
-Everything in such a file is checked before any of it is used: it is never unpickled, and what it would unpack to is
-known from its directory. Axes: N videos, L frames, E numbers of a frame's embedding.
+Everything in such a file is checked before any of it is used: it is never unpickled, and what reading it would allocate
+is counted first (see unpacked.py). Axes: N videos, L frames, E numbers of a frame's embedding.
 """
 
 import io
+import math
 import posixpath
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from actionrec.catalog.source import Draft, Video, nfc
 from actionrec.errors import InputError
 from actionrec.schema import SPLITS
+from actionrec.unpacked import npz_headers, parquet_bytes, plain_parquet
 
 ARRAYS = "feat [N, L, E], label [N], name [N], and if known group [N] and is_train [N]"
+COPY_BYTES = 4  # of each number that is not float32 yet, and of each text: made beside what is read
 COLUMNS = "video_id, embedding (a list of fixed-size lists of numbers), and if known label, group and split"
 
 
@@ -76,13 +79,15 @@ def _npz(data: bytes, name: str, limit_bytes: float) -> Imported:
 def _arrays(data: bytes, name: str, limit_bytes: float) -> dict[str, NDArray[Any]]:
     wanted = ("feat", "label", "name", "group", "is_train")
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        _refuse_size(size, name, limit_bytes)
+        headers = npz_headers(data, wanted)
+        copies = sum(COPY_BYTES * math.prod(header.shape) for header in headers.values() if header.dtype != np.float32)
+        _refuse_size(sum(header.size_bytes for header in headers.values()) + copies, name, limit_bytes)
         with np.load(io.BytesIO(data), allow_pickle=False) as stored:
-            return {key: stored[key] for key in wanted if key in stored}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, NotImplementedError) as error:
-        raise InputError(f"{name}: not a file of plain arrays ({' '.join(str(error).split())}); save it anew") from None
+            return {key: stored[key] for key in headers}
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - zipfile, its decompressors and numpy each raise their own kinds
+        raise InputError(f"{name}: not a file of plain arrays ({_why(error)}); save it anew") from None
 
 
 def _labels(label_N: NDArray[Any], ids: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -111,7 +116,7 @@ def _groups(group_N: NDArray[Any] | None, labels: Sequence[str]) -> tuple[list[s
 
 
 def _parquet(data: bytes, name: str, limit_bytes: float) -> Imported:
-    table = _table(data, name, limit_bytes)
+    table, width = _table(data, name, limit_bytes)
     ids = [nfc(each) for each in table["video_id"].to_pylist()]
     known = table.column_names
     given = [table[key].to_pylist() if key in known else [None] * len(ids) for key in ("label", "group", "split")]
@@ -127,42 +132,61 @@ def _parquet(data: bytes, name: str, limit_bytes: float) -> Imported:
             raise InputError(
                 f"{name}: {video.video_id!r} has the split {video.split!r}, not one of {', '.join(SPLITS)}"
             )
-    return Imported(Draft(videos), False, [_sequence(row) for row in table["embedding"]])
+    return Imported(Draft(videos), False, [_sequence(row, width) for row in table["embedding"]])
 
 
-def _table(data: bytes, name: str, limit_bytes: float) -> pa.Table:
+def _table(data: bytes, name: str, limit_bytes: float) -> tuple[pa.Table, int]:
+    """The table, its embeddings as lists of lists, and how many numbers each of the inner lists is to have."""
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        groups = (file.metadata.row_group(number) for number in range(file.num_row_groups))
-        _refuse_size(sum(group.total_byte_size for group in groups), name, limit_bytes)
-        found = file.schema_arrow
+        texts = ["video_id", "label", "group", "split"]
+        wanted = ("embedding", *texts)
+        size = parquet_bytes(data, wanted)
+        _refuse_size(size, name, limit_bytes)
+        found = pq.read_schema(io.BytesIO(data))
         vectors = found.field("embedding").type.value_type
         if not (pa.types.is_fixed_size_list(vectors) and pa.types.is_floating(vectors.value_type)):
             raise TypeError(f"embedding is {found.field('embedding').type}")
-        if not pa.types.is_string(found.field("video_id").type):
+        if found.field("video_id").type != pa.string():
             raise TypeError(f"video_id is {found.field('video_id').type}")
-        wanted = ("video_id", "embedding", "label", "group", "split")
-        table = file.read(columns=[key for key in wanted if key in found.names])
-    except (pa.ArrowException, OSError, KeyError, AttributeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{name}: not a table of features ({reason}); it must hold {COLUMNS}") from None
+        known = [key for key in texts if key in found.names]
+        file = pq.ParquetFile(io.BytesIO(plain_parquet(data)), read_dictionary=known)
+        table = file.read(columns=["embedding", *known])
+        _refuse_size(size + sum(map(_text_bytes, table.columns)), name, limit_bytes)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged file makes Arrow raise many kinds, MemoryError among them
+        raise InputError(f"{name}: not a table of features ({_why(error)}); it must hold {COLUMNS}") from None
     if table["video_id"].null_count:
         raise InputError(f"{name}: a video_id is null; every row must name its video")
-    return table
+    return table, vectors.list_size
 
 
-def _sequence(row: pa.Scalar) -> NDArray[np.float32]:
-    """float32 [L, E]; no frames where the row, or one of its frames, is null."""
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """What a column of texts takes once each row has its own copy; 0 for other columns."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = (pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
+    return sum(pc.sum(pc.cast(each, pa.int64())).as_py() or 0 for each in lengths)
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _sequence(row: pa.Scalar, width: int) -> NDArray[np.float32]:
+    """float32 [L, width]; no frames where the row, or one of its frames, is null or of another width."""
     frames = row.values
     if frames is None or frames.null_count or frames.flatten().null_count:
         return np.zeros((0, 1), np.float32)
+    if len(frames) and pc.min_max(frames.value_lengths()).as_py() != {"min": width, "max": width}:
+        return np.zeros((0, 1), np.float32)
     flat = frames.flatten().to_numpy(zero_copy_only=False)
-    return _float32(flat).reshape(-1, frames.type.list_size)
+    return _float32(flat).reshape(-1, width)
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused with the video's name
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
 
 
 def _refuse_size(size: int, name: str, limit_bytes: float) -> None:

@@ -146,10 +146,21 @@ def store_of(root: Root, stream: str) -> Store:
     return root.output if STAGE_OF[stream] == "motion" else root.store
 
 
-def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-    """Embeddings float32 [L, E] of these videos of a part. InputError names the file and the video it lacks."""
+def made_with(root: Root, stream: str) -> str:
+    """The fingerprint that every file of a stream's features must carry to be used."""
+    found: str = record(root, STAGE_OF[stream])["fingerprint"]
+    return found
+
+
+def read_sequences(
+    store: Store, stream: str, part: int, video_ids: Iterable[str], fingerprint: str
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings float32 [L, E] of these videos of a part.
+
+    InputError names the file: it is of another fingerprint, or the video that it lacks.
+    """
     key = layout.feature(stream, part)
-    data = _read(store, key)
+    data = _read(store, stream, part, fingerprint)
     table = schema.from_parquet(data, schema.embedding(stream, schema.embedding_width(data, f"{store.url}/{key}")), key)
     rows = _rows(table, video_ids, f"{store.url}/{key}")
     sequences: dict[str, NDArray[np.float32]] = {}
@@ -166,20 +177,27 @@ def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str
 
 
 def read_rows(
-    store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema
+    store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema, fingerprint: str
 ) -> dict[str, Mapping[str, Any]]:
-    """The rows of these videos, column by column as `table_schema` has them, in Python's own types."""
+    """The rows of these videos, column by column as `table_schema` has them, in Python's own types; errors as above."""
     key = layout.feature(stream, part)
-    table = schema.from_parquet(_read(store, key), table_schema, f"{store.url}/{key}")
+    table = schema.from_parquet(_read(store, stream, part, fingerprint), table_schema, f"{store.url}/{key}")
     rows = _rows(table, video_ids, f"{store.url}/{key}")
     return {video_id: table.slice(row, 1).to_pylist()[0] for video_id, row in rows.items()}
 
 
-def _read(store: Store, key: str) -> bytes:
+def _read(store: Store, stream: str, part: int, fingerprint: str) -> bytes:
+    key = layout.feature(stream, part)
     try:
-        return store.read(key)
+        data = store.read(key)
     except FileNotFoundError:
         raise InputError(f"{store.url}/{key}: the file is gone; run again what makes it") from None
+    if (found := schema.fingerprint_of(data)) != fingerprint:
+        raise InputError(
+            f"{store.url}/{key}: these features are not this root's ({found or 'no'} fingerprint, not {fingerprint}), "
+            "so they are not used; delete the file and run again what makes it"
+        )
+    return data
 
 
 def _rows(table: pa.Table, video_ids: Iterable[str], name: str) -> dict[str, int]:

@@ -12,12 +12,14 @@ import pytest
 
 from actionrec import schema
 from actionrec.errors import InputError
-from actionrec.storage import layout
+from actionrec.storage import layout, parts
 from actionrec.storage.root import Root
 from actionrec.storage.samples import (
     class_labels,
     extracted,
+    made_with,
     motion_inputs,
+    read_rows,
     read_sequences,
     revisions,
     rnn_inputs,
@@ -120,7 +122,7 @@ def test_one_class_is_refused(tmp_path: Path) -> None:
 
 def test_sequences_come_back_as_they_were_written(root: Root) -> None:
     wanted = [c for c in clips()[:PART_VIDEOS] if c.has_audio]
-    found = read_sequences(root.store, "audio", 0, [c.video_id for c in reversed(wanted)])
+    found = read_sequences(root.store, "audio", 0, [c.video_id for c in reversed(wanted)], made_with(root, "audio"))
     assert list(found) == [c.video_id for c in reversed(wanted)]
     for clip in wanted:
         np.testing.assert_array_equal(found[clip.video_id], sequence_of(clip, "audio"))
@@ -129,10 +131,10 @@ def test_sequences_come_back_as_they_were_written(root: Root) -> None:
 def test_a_video_that_a_file_lacks_and_a_file_that_is_gone_are_named(tmp_path: Path) -> None:
     root = make_root(tmp_path)
     with pytest.raises(InputError, match=r"part-000000.parquet: 'none.avi' is not in it"):
-        read_sequences(root.store, "spatial", 0, ["none.avi"])
+        read_sequences(root.store, "spatial", 0, ["none.avi"], made_with(root, "spatial"))
     root.store.delete(layout.feature("spatial", 1))
     with pytest.raises(InputError, match=r"part-000001.parquet: the file is gone"):
-        read_sequences(root.store, "spatial", 1, [])
+        read_sequences(root.store, "spatial", 1, [], made_with(root, "spatial"))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -147,4 +149,26 @@ def test_a_number_that_is_none_is_refused_with_the_video(tmp_path: Path, value: 
     pq.write_table(table.set_column(3, table.schema.field(3), schema.embedding_column(spoilt, WIDTHS["spatial"])), sink)
     root.store.put(key, sink.getvalue())
     with pytest.raises(InputError, match=f"{video_id!r}.*NaN or infinity"):
-        read_sequences(root.store, "spatial", 0, [video_id])
+        read_sequences(root.store, "spatial", 0, [video_id], made_with(root, "spatial"))
+
+
+SAMPLED = pa.schema([pa.field("video_id", pa.string(), nullable=False)])
+
+
+@pytest.mark.parametrize("fingerprint", ["another", None])
+def test_features_that_another_extraction_made_are_refused_by_name(tmp_path: Path, fingerprint: str | None) -> None:
+    root = make_root(tmp_path)
+    for stream in ("spatial", "flow"):
+        key, features = layout.feature(stream, 0), made_with(root, stream)
+        table = pq.read_table(io.BytesIO(root.store.read(key))).replace_schema_metadata(None)
+        pq.write_table(table, sink := io.BytesIO())
+        root.store.put(key, schema.to_parquet(table, fingerprint) if fingerprint else sink.getvalue())
+        video_id = clips()[0].video_id
+        for read in (
+            lambda key=stream, made=features, i=video_id: read_rows(root.store, key, 0, [i], SAMPLED, made),
+            lambda key=stream, made=features, i=video_id: read_sequences(root.store, key, 0, [i], made),
+        ):
+            with pytest.raises(InputError, match=rf"{key}: these features are not this root's.*delete the file and"):
+                read()  # type: ignore[no-untyped-call]
+        root.store.delete(key)
+        assert 0 not in parts.committed(root.store)  # so that what makes it makes it again

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actionrec import unpacked
 from actionrec.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -243,6 +244,15 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
         raise InputError(
             f"{name}: not a table that this version reads ({_one_line(error)}); delete it and run again what makes it"
         ) from None
+
+
+def refuse_bomb(data: bytes, name: str) -> None:
+    """InputError where the file `name`, of features, would fill the memory. Before `from_parquet`, as its pages say."""
+    try:
+        if unpacked.is_bomb(data):
+            raise ValueError(f"its {len(data):,} bytes would take more than {unpacked.MOST_BYTES >> 30} GiB")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{name}: not a table of features ({_one_line(error)}); run again what makes it") from None
 
 
 def embedding_width(data: bytes, name: str) -> int:

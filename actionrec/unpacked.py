@@ -17,6 +17,7 @@ LEVEL_BYTES = 4  # a value's repetition and definition level
 TEXT_BYTES = 16  # of an Arrow string's own place, beside its characters
 DESCRIBED = (5, 8, 7)  # the fields of a page's header that describe a page of data, of both kinds, or a dictionary
 PADDING = 100  # what pyarrow reads beyond a column's end in files of an early parquet-mr
+MOST_BYTES, MOST_TIMES = 4 * 2**30, 64  # what a file of features may take: whichever is more
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
 
 
@@ -89,6 +90,11 @@ def parquet_bytes(data: bytes, columns: tuple[str, ...] | None = None) -> int:
                 for page_bytes, values in _pages(data, start, start + chunk.total_compressed_size, padding)
             )
     return total
+
+
+def is_bomb(data: bytes) -> bool:
+    """Whether a Parquet file of features would take far more memory than such files do: many times its own size."""
+    return parquet_bytes(data) > max(MOST_BYTES, MOST_TIMES * len(data))
 
 
 def _pages(data: bytes, start: int, end: int, padding: int) -> Iterator[tuple[int, int]]:

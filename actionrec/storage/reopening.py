@@ -135,5 +135,6 @@ def _read_feature(store: Store, stream: str, part: int, fingerprint: str, table_
     data = _read_if_there(store, layout.feature(stream, part))
     with contextlib.suppress(InputError):  # what cannot be read is computed again
         if data is not None and schema.fingerprint_of(data) == fingerprint:
+            schema.refuse_bomb(data, layout.feature(stream, part))
             return schema.from_parquet(data, table_schema, layout.feature(stream, part)).cast(table_schema)
     return table_schema.empty_table()

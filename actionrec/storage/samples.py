@@ -197,6 +197,7 @@ def _read(store: Store, stream: str, part: int, fingerprint: str) -> bytes:
             f"{store.url}/{key}: these features are not this root's ({found or 'no'} fingerprint, not {fingerprint}), "
             "so they are not used; delete the file and run again what makes it"
         )
+    schema.refuse_bomb(data, f"{store.url}/{key}")
     return data
 
 

@@ -172,3 +172,17 @@ def test_features_that_another_extraction_made_are_refused_by_name(tmp_path: Pat
                 read()  # type: ignore[no-untyped-call]
         root.store.delete(key)
         assert 0 not in parts.committed(root.store)  # so that what makes it makes it again
+
+
+def test_features_that_would_fill_the_memory_are_refused_by_what_their_pages_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, key = make_root(tmp_path), layout.feature("spatial", 0)
+    features, clip = made_with(root, "spatial"), clips()[0]
+    row = {"frame_index": [0], "time_s": [0.0], "embedding": np.zeros((1, 4_000_000), np.float32)}
+    table = schema.embedding_table("spatial", 4_000_000, [(clip.video_id, row)])
+    root.store.put(key, schema.to_parquet(table, features))
+    assert read_sequences(root.store, "spatial", 0, [clip.video_id], features)[clip.video_id].shape == (1, 4_000_000)
+    monkeypatch.setattr("actionrec.unpacked.MOST_BYTES", 10_000_000)
+    with pytest.raises(InputError, match=rf"{key}: not a table of features .* would take more than"):
+        read_sequences(root.store, "spatial", 0, [clip.video_id], features)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from actionrec import unpacked
 from actionrec.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -25,10 +26,12 @@ CATALOG = pa.schema(
         ("bytes", pa.int64()),  # null: the file was not there when it was catalogued
         ("start_s", pa.float64()),  # the video is this segment of the file; null: the whole file
         ("end_s", pa.float64()),  # null: to the file's end
+        ("version", pa.string()),  # of the file, as its storage tells one content from another; null: not known
+        ("revision", pa.int32()),  # how often the file has been found changed; null: never
     ]
 )
 
-ADDED = frozenset(("start_s", "end_s"))  # columns that tables of earlier releases lack; absent means null
+ADDED = frozenset(("start_s", "end_s", "version", "revision"))  # that tables of earlier releases lack: null
 
 # Which videos make which part. Parts are planned once: a part's number is its key for ever.
 PLAN = pa.schema([pa.field("part", pa.int32(), nullable=False), pa.field("video_id", pa.string(), nullable=False)])
@@ -245,6 +248,15 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
         ) from None
 
 
+def refuse_bomb(data: bytes, name: str) -> None:
+    """InputError where the file `name`, of features, would fill the memory. Before `from_parquet`, as its pages say."""
+    try:
+        if unpacked.is_bomb(data):
+            raise ValueError(f"its {len(data):,} bytes would take more than {unpacked.MOST_BYTES >> 30} GiB")
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{name}: not a table of features ({_one_line(error)}); run again what makes it") from None
+
+
 def embedding_width(data: bytes, name: str) -> int:
     """E of a file of embeddings. InputError where the file `name` is none."""
     try:
@@ -255,10 +267,13 @@ def embedding_width(data: bytes, name: str) -> int:
 
 
 def fingerprint_of(data: bytes) -> str | None:
-    """The fingerprint stored in a Parquet file's metadata, if it has one."""
-    metadata: Mapping[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    """The fingerprint stored in a Parquet file's metadata; None where it has none, or is no such file."""
+    try:
+        metadata: Mapping[bytes, bytes] = pq.read_metadata(io.BytesIO(data)).metadata or {}
+    except (pa.ArrowException, OSError):
+        return None
     found = metadata.get(b"actionrec.fingerprint")
-    return found.decode() if found else None
+    return found.decode(errors="replace") if found else None
 
 
 def _refuse_non_finite(table: pa.Table) -> None:

@@ -1,5 +1,6 @@
 """What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
 
+import dataclasses
 import json
 import math
 import time
@@ -33,6 +34,7 @@ def catalog(root: "Root") -> None:
     from actionrec.storage import sources
 
     found = sources.catalog(root)
+    root.finish("catalog")
     console.warn(found.warnings)
     _catalogued(root, found.table, f"{found.new} new")
 
@@ -43,6 +45,7 @@ def import_features(root: "Root") -> None:
     with console.Display("videos") as display:
         display.stage(f"importing {root.config.data.source}")
         found = importing.import_features(root, on_videos=display.update)
+    root.finish("catalog")
     console.warn(found.warnings)
     _catalogued(root, found.table, f"{found.width} numbers a frame")
 
@@ -73,6 +76,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
         )
     _show(root, result, time.monotonic() - started)
     _refuse_missing(root, result, "extract")
+    root.finish("extract")
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
     if share > limit:
         raise ActionrecError(
@@ -163,6 +167,7 @@ def motion(root: "Root", verbose: bool) -> None:
         show.facts["features"] = f"{root.output.url}/features/motion, {found.ok} videos"
         show.failures = found.failed
     _refuse_missing(root, found, "motion")
+    root.finish("motion")
 
 
 def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
@@ -173,6 +178,7 @@ def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
         for model in models:
             show.facts[f"{model.config['stream']}, seed {model.config['seed']}"] = _best(model)
         show.facts["embeddings"] = f"{root.output.url}/embeddings/video.parquet"
+    root.finish("rnn")
 
 
 def _best(model: "Model") -> str:
@@ -192,6 +198,7 @@ def spatial(root: "Root", verbose: bool) -> None:
         for video_id, why in model.config.get("left_out", {}).items():
             reason, _, detail = why.partition(": ")
             show.failures[video_id] = (reason, detail)
+    root.finish("spatial")
 
 
 def fusion(root: "Root") -> None:
@@ -199,6 +206,7 @@ def fusion(root: "Root") -> None:
 
     with _Show("fusion") as show:
         show.facts |= fuse(root, on_stage=show.display.stage).facts()
+    root.finish("fusion")
 
 
 def tune_rnn(root: "Root", verbose: bool) -> None:
@@ -213,6 +221,7 @@ def tune_rnn(root: "Root", verbose: bool) -> None:
         raise ActionrecError(
             f"{len(found.failed)} trials failed, and their rows say so; run the same command to try them again"
         )
+    root.finish("tune")
 
 
 def tune_svm(root: "Root", verbose: bool) -> None:
@@ -222,6 +231,7 @@ def tune_svm(root: "Root", verbose: bool) -> None:
         found = search(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
         show.facts |= found.facts()
         show.facts["table"] = f"{root.output.url}/tables/svm.md"
+    root.finish("svm")
 
 
 def evaluate(root: "Root") -> None:
@@ -229,6 +239,7 @@ def evaluate(root: "Root") -> None:
 
     with _Show("evaluate") as show:
         show.facts |= judge(root, on_stage=show.display.stage).facts()
+    root.finish("evaluate")
 
 
 def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
@@ -250,6 +261,7 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
             show.facts |= without.facts(holdout_all(root, on_stage=show.on_stage))
         else:
             show.facts |= without.facts(without.holdout(root, holdout, retrain, on_stage=show.on_stage))
+    root.finish("anomaly")
 
 
 def report(root: "Root") -> None:
@@ -304,7 +316,9 @@ def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.distributed.session import kept
+    from actionrec.storage.root import STAGES
 
+    root = dataclasses.replace(root, command="run")
     with kept():
         if root.config.data.dataset == "features":
             import_features(root)
@@ -323,3 +337,5 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     evaluate(root)
     anomaly(root, None, verbose)
     report(root)
+    for stage in STAGES:
+        root.finish(stage, "run")

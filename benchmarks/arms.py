@@ -28,7 +28,7 @@ from actionrec.stages import evaluate
 from actionrec.stages.fuse import load_fused
 from actionrec.stages.labelled import labelled
 from actionrec.storage.root import Root
-from actionrec.storage.samples import Sample, read_rows, samples, store_of, with_stream
+from actionrec.storage.samples import Sample, made_with, read_rows, samples, store_of, with_stream
 
 
 class Average(nn.Module):
@@ -81,7 +81,7 @@ class Study:
     def _train(self, kind: type[RnnSubject], seed: int) -> Outcome:
         settings = dataclasses.replace(self.root.config, rnn=self.rnn or self.root.config.rnn)
         width = next(iter(self._held.values())).shape[1]
-        loader = HeldLoader(settings, self.root.store.url, self.stream, width, self._held)
+        loader = HeldLoader(settings, self.root.store.url, self.stream, width, "", self._held)
         subject = kind("", "", "", seed, self._labels, self._of("train"), self._of("val"), loader)
         feed = Feed(loader, subject.train, subject.val, seed, settings.rnn.batch, settings.rnn.shuffle_batches)
         data = DirectData(feed, "cpu")
@@ -152,7 +152,7 @@ def frame_indices(root: Root) -> dict[str, list[int]]:
     )
     rows: dict[str, list[int]] = {}
     for part, ids in with_stream(root, "spatial").items():
-        found = read_rows(store_of(root, "spatial"), "spatial", part, ids, columns)
+        found = read_rows(store_of(root, "spatial"), "spatial", part, ids, columns, made_with(root, "spatial"))
         rows |= {video_id: row["frame_index"] for video_id, row in found.items()}
     return rows
 

@@ -37,7 +37,7 @@ from actionrec.distributed.subjects import RnnSubject, SequenceLoader, StackLoad
 from actionrec.distributed.train import train
 from actionrec.learning.loop import Workers, classify, fit
 from actionrec.storage.root import Root
-from actionrec.storage.samples import samples
+from actionrec.storage.samples import made_with, samples
 
 MATRIX = 2048  # rows and columns of the large product
 
@@ -70,17 +70,19 @@ def subjects(root: Root, run: int) -> list[Subject]:
     """The spatial stream's recurrent network and the motion CNN, as the verbs make them, in folders of their own."""
     frames, stacks = samples(root, "spatial"), samples(root, "flow")
     seed, flow = root.config.seeds[0], root.config.flow
-    url = root.store.url
+    url, features = root.store.url, made_with(root, "flow")
     of_frames = (seed, frames.labels, frames.of("train"), frames.of("val"))
     of_stacks = (seed, stacks.labels, stacks.of("train"), stacks.of("val"))
     return [
-        RnnSubject("RNN", f"models/rnn-{run}/", "x", *of_frames, SequenceLoader(root.config, url, "spatial", WIDTH)),
+        RnnSubject(
+            "RNN", f"models/rnn-{run}/", "x", *of_frames, SequenceLoader(root.config, url, "spatial", WIDTH, features)
+        ),
         StackSubject(
             "motion CNN",
             f"models/motion-{run}/",
             "x",
             *of_stacks,
-            StackLoader(root.config, url, flow.stored_height, flow.stored_width, seed),
+            StackLoader(root.config, url, flow.stored_height, flow.stored_width, seed, features),
         ),
     ]
 

@@ -1,9 +1,11 @@
 """Somebody's own frame features, an .npz or a Parquet file, as a draft of a catalog and one sequence a video.
 
-Everything in such a file is checked before any of it is used: it is never unpickled, and what it would unpack to is
-known from its directory. Axes: N videos, L frames, E numbers of a frame's embedding.
+Everything in such a file is checked before any of it is used: it is never unpickled, and what reading it would allocate
+is counted first (see unpacked.py). Axes: N videos, L frames, E numbers of a frame's embedding.
 """
 
+import io
+import math
 import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from actionrec.catalog.allocation import MALFORMED, TooLargeError, read_arrays, read_columns
 from actionrec.catalog.source import SPLIT_NAMES, Draft, Video, nfc
 from actionrec.errors import InputError
 from actionrec.schema import SPLITS
+from actionrec.unpacked import npz_headers, parquet_bytes, plain_footer
 
 ARRAYS = "feat [N, L, E], label [N], name [N], and if known group [N] and is_train [N]"
+COPY_BYTES = 4  # of each number that is not float32 yet, and of each text: made beside what is read
 COLUMNS = "video_id, embedding (a list of lists of floats, all as long), and if known label, group and split"
 
 
@@ -73,12 +77,17 @@ def _npz(data: bytes, name: str, limit_bytes: float) -> Imported:
 
 
 def _arrays(data: bytes, name: str, limit_bytes: float) -> dict[str, NDArray[Any]]:
+    wanted = ("feat", "label", "name", "group", "is_train")
     try:
-        return read_arrays(data, ("feat", "label", "name", "group", "is_train"), limit_bytes)
-    except TooLargeError as error:
-        raise too_large(error.args[0], name, limit_bytes) from None
-    except MALFORMED as error:
-        raise InputError(f"{name}: not a file of plain arrays ({_reason(error)}); save it anew") from None
+        headers = npz_headers(data, wanted)
+        copies = sum(COPY_BYTES * math.prod(header.shape) for header in headers.values() if header.dtype != np.float32)
+        refuse_size(sum(header.size_bytes for header in headers.values()) + copies, name, limit_bytes)
+        with np.load(io.BytesIO(data), allow_pickle=False) as stored:
+            return {key: stored[key] for key in headers}
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - zipfile, its decompressors and numpy each raise their own kinds
+        raise InputError(f"{name}: not a file of plain arrays ({_why(error)}); save it anew") from None
 
 
 def _labels(label_N: NDArray[Any], ids: Sequence[str]) -> tuple[list[str], list[str] | None]:
@@ -123,17 +132,45 @@ def _parquet(data: bytes, name: str, limit_bytes: float) -> Imported:
 
 
 def _table(data: bytes, name: str, limit_bytes: float) -> pa.Table:
+    """The table as lists of lists and texts, whatever its writer called them; texts stay where they are stored once."""
     try:
-        table = read_columns(data, ("video_id", "label", "group", "split"), "embedding", limit_bytes)
-        if "video_id" not in table.column_names:
-            raise KeyError("there is no column video_id")
-    except TooLargeError as error:
-        raise too_large(error.args[0], name, limit_bytes) from None
-    except MALFORMED as error:
-        raise InputError(f"{name}: not a table of features ({_reason(error)}); it must hold {COLUMNS}") from None
+        footer = plain_footer(data)
+        columns = footer.schema.to_arrow_schema()
+        texts = [key for key in ("video_id", "label", "group", "split") if key == "video_id" or key in columns.names]
+        for key in ("embedding", *texts):
+            kind = columns.field(key).type
+            if not (_is_vectors(kind) if key == "embedding" else kind in (pa.string(), pa.null())):
+                raise TypeError(f"{key} is {kind}")
+        size = parquet_bytes(data, ("embedding", *texts))
+        refuse_size(size, name, limit_bytes)
+        table = pq.ParquetFile(pa.BufferReader(data), metadata=footer, read_dictionary=texts).read(
+            ["embedding", *texts]
+        )
+        refuse_size(size + sum(map(_text_bytes, table.columns)), name, limit_bytes)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a damaged file makes Arrow raise many kinds, MemoryError among them
+        raise InputError(f"{name}: not a table of features ({_why(error)}); it must hold {COLUMNS}") from None
     if table["video_id"].null_count:
         raise InputError(f"{name}: a video_id is null; every row must name its video")
     return table
+
+
+def _is_vectors(kind: pa.DataType) -> bool:
+    is_nested = pa.types.is_list(kind) and pa.types.is_list(kind.value_type)
+    return bool(is_nested and pa.types.is_floating(kind.value_type.value_type))
+
+
+def _text_bytes(column: pa.ChunkedArray) -> int:
+    """What a column of texts takes once each row has its own copy; 0 for other columns."""
+    if not pa.types.is_dictionary(column.type):
+        return 0
+    lengths = (pc.binary_length(chunk.dictionary).take(chunk.indices) for chunk in column.chunks)
+    return sum(pc.sum(pc.cast(each, pa.int64())).as_py() or 0 for each in lengths)
+
+
+def _why(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _sequence(row: pa.Scalar) -> NDArray[np.float32]:
@@ -142,25 +179,21 @@ def _sequence(row: pa.Scalar) -> NDArray[np.float32]:
     is_whole = frames is not None and not frames.null_count and not frames.flatten().null_count
     if not is_whole or len(pc.list_value_length(frames).unique()) != 1:
         return np.zeros((0, 1), np.float32)
-    flat = frames.flatten().to_numpy(zero_copy_only=False)
-    return _float32(flat).reshape(len(frames), -1)
+    return _float32(frames.flatten().to_numpy(zero_copy_only=False)).reshape(len(frames), -1)
 
 
 def _float32(values: NDArray[Any]) -> NDArray[np.float32]:
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused with the video's name
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=False)
 
 
-def too_large(size: float, name: str, limit_bytes: float) -> InputError:
-    """The refusal of a file that takes `size` bytes."""
-    return InputError(
-        f"{name}: it unpacks to {size / 2**30:.3g} GiB, more than limits.file_gib={limit_bytes / 2**30:.3g} "
-        "allows; raise the limit or cut the file"
-    )
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+def refuse_size(size: float, name: str, limit_bytes: float) -> None:
+    """InputError where a file that takes `size` bytes takes too many."""
+    if size > limit_bytes:
+        raise InputError(
+            f"{name}: it unpacks to {size / 2**30:.3g} GiB, more than limits.file_gib={limit_bytes / 2**30:.3g} "
+            "allows; raise the limit or cut the file"
+        )
 
 
 def _check(found: Imported, name: str) -> None:

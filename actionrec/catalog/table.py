@@ -96,6 +96,8 @@ def _table(videos: Sequence[Video], classes: Sequence[str] | None, seed: int) ->
         "bytes": [video.bytes for video in videos],
         "start_s": [video.start_s for video in videos],
         "end_s": [video.end_s for video in videos],
+        "version": [None] * len(videos),  # only who keeps the catalog knows these two
+        "revision": [None] * len(videos),
     }
     try:
         return pa.table(columns, schema=CATALOG)

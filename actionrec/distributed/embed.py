@@ -22,7 +22,7 @@ from actionrec.stages.embedding import VideoEmbedder
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root
-from actionrec.storage.samples import read_sequences, store_of, with_stream
+from actionrec.storage.samples import made_with, read_sequences, store_of, with_stream
 from actionrec.storage.store import open_store
 
 ACTOR_BYTES = 2 * 2**30
@@ -93,16 +93,16 @@ class EmbedWorker:
         torch.set_num_threads(job.config.extract.threads)
         root = job.root()
         self._seeds = job.seeds
-        self._stores = {stream: store_of(root, stream) for stream in root.config.streams}
+        self._stores = {stream: (store_of(root, stream), made_with(root, stream)) for stream in root.config.streams}
         self._embedders = [VideoEmbedder(root, job.fingerprint, seed, device) for seed in self._seeds]
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> bytes:
         """The embeddings of a part as an Arrow stream, a row for each seed and video; items name a video's streams."""
         watcher.begin(part, len(items))
         sequences: dict[str, Embeddings] = {item["video_id"]: {} for item in items}
-        for stream, store in self._stores.items():
+        for stream, (store, features) in self._stores.items():
             ids = [item["video_id"] for item in items if stream in item["streams"]]
-            for video_id, sequence in read_sequences(store, stream, part, ids).items() if ids else ():
+            for video_id, sequence in read_sequences(store, stream, part, ids, features).items() if ids else ():
                 sequences[video_id][stream] = sequence
         rows: list[tuple[int, str, Embeddings]] = []
         for video_id, streams in sequences.items():

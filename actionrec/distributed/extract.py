@@ -4,18 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from actionrec.config import Config
 from actionrec.distributed.part import Job, PartWorker, Video
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
 from actionrec.errors import InputError
-from actionrec.storage import layout, parts
+from actionrec.storage import parts, reopening
 from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import Root, begin
 from actionrec.storage.sources import source_folder
-from actionrec.storage.store import Store
 from actionrec.storage.weights import prepare
 
 CPU_ACTOR_BYTES = 3 * 2**30  # 2.2 GiB were measured, with clips of 2 s and of 36 s alike; see docs/lab-book.md
@@ -41,8 +39,9 @@ def extract(
 ) -> parts.Reconciled:
     """Compute every stream of every catalogued video that no committed part holds, and reconcile.
 
-    With `retry_failed`, parts with a failed video are computed again under their own key. Returns what the status table
-    says of the catalog now; raises ActionrecError when the store or Ray gives out, with all that is committed kept.
+    With `retry_failed`, what failed is computed again, and its part stored again under its own key. Returns what the
+    status table says of the catalog now; raises ActionrecError when the store or Ray gives out, with all that is
+    committed kept.
     """
     refuse_imported(root)
     catalog = root.catalog()
@@ -51,14 +50,14 @@ def extract(
         raise InputError(f"{root.store.url}: the catalog is empty; catalog a source that holds videos")
     on_stage("weights")
     weights = prepare(root.config, root.store)
-    root.clear("extract")
     if not root.config.finetune.blocks:
         root.clear("spatial")  # `--replace spatial --set finetune.blocks=0` takes a fine-tuning back
     fingerprint = begin(root, "extract", {name: ref.sha256 for name, ref in weights.items()})
     on_stage("plan")
     plan = parts.plan(root.store, ids, root.config.extract.part_videos, fingerprint)
+    reopening.incomplete(root.store, fingerprint)
     if retry_failed:
-        _uncommit_failed(root.store, fingerprint)
+        reopening.failed(root.store, fingerprint)
     done = parts.committed(root.store)
     videos = source_videos(catalog, root.config)
     todo = {part: [videos[i] for i in members if i in videos] for part, members in plan.items() if part not in done}
@@ -74,14 +73,6 @@ def extract(
             rows = {part: [vars(video) for video in members] for part, members in todo.items()}
             map_parts(PartWorker, job, rows, root.config, cluster, actor_bytes=CPU_ACTOR_BYTES, report=report)
     return parts.reconcile(root.store, ids, fingerprint)
-
-
-def _uncommit_failed(store: Store, fingerprint: str) -> None:
-    """Take back the commit marks of parts with a failed video, so that those parts are computed again."""
-    table = parts.statuses(store, fingerprint)
-    for part in sorted(set(table.filter(pc.equal(table["status"], "failed"))["part"].to_pylist())):
-        store.delete(layout.commit_mark(part, "motion"))  # it was made from the flow that is to be made again
-        store.delete(layout.commit_mark(part))
 
 
 def source_videos(catalog: pa.Table, config: Config) -> dict[str, Video]:

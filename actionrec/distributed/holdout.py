@@ -32,7 +32,6 @@ def holdout(
     if wrong := problems(held.catalog()):
         raise InputError(f"--holdout {label}: too little is left without it: {wrong[0]}")
     check_trainable(root, read_videos(root, root.config.seeds[0], catalog), normal)
-    root.clear("anomaly")
     begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
     if held_out.is_finished(root, label, normal, False, catalog):
         return held_out.read_table(root)

@@ -19,7 +19,7 @@ from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbe
 from actionrec.storage import layout, models, parts
 from actionrec.storage.recipes import fill
 from actionrec.storage.root import Root
-from actionrec.storage.samples import extracted, read_rows
+from actionrec.storage.samples import extracted, made_with, read_rows
 from actionrec.storage.store import Store, open_store
 
 ACTOR_BYTES = 2 * 2**30
@@ -34,6 +34,7 @@ class MotionJob:
     root_url: str
     output_url: str
     fingerprint: str
+    features: str  # the fingerprint of what extract made
 
 
 def embed_motion(
@@ -51,7 +52,7 @@ def embed_motion(
     todo = {part: [{"video_id": video_id} for video_id in m] for part, m in members.items() if part not in done and m}
     if todo:
         kept = len(ids) - sum(map(len, todo.values()))
-        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint)
+        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, made_with(root, "flow"))
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage("motion features")
@@ -110,8 +111,8 @@ class MotionWorker:
         watcher.begin(part, len(ids))
         failures = self._failures(part)
         usable = [video_id for video_id in ids if video_id not in failures]
-        flow = read_rows(self._root, "flow", part, usable, schema.FLOW)
-        sampled = read_rows(self._root, "spatial", part, usable, SAMPLED)
+        flow = read_rows(self._root, "flow", part, usable, schema.FLOW, self._job.features)
+        sampled = read_rows(self._root, "spatial", part, usable, SAMPLED, self._job.features)
         rows: list[tuple[str, dict[str, Any]]] = []
         status: list[dict[str, Any]] = []
         for video_id in ids:

@@ -12,7 +12,7 @@ from actionrec.storage import layout
 from actionrec.storage.models import Model, finished, seeded
 from actionrec.storage.parts import Reconciled
 from actionrec.storage.root import Root, begin
-from actionrec.storage.samples import motion_inputs, read_sequences, rnn_inputs, samples, store_of
+from actionrec.storage.samples import made_with, motion_inputs, read_sequences, rnn_inputs, samples, store_of
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ def train_motion(root: Root, *, verbose: bool = False, listener: Listener = List
     One network serves all of `seeds`: its features are stored once.
     """
     found = samples(root, "flow")
-    root.clear("motion")
     fingerprint = begin(root, "motion", motion_inputs(root))
     config = root.config
-    loader = StackLoader(config, root.store.url, config.flow.stored_height, config.flow.stored_width, config.seeds[0])
+    size = config.flow.stored_height, config.flow.stored_width
+    loader = StackLoader(config, root.store.url, *size, config.seeds[0], made_with(root, "flow"))
     folder = layout.model(layout.MOTION_CNN)
     subject = StackSubject(
         "motion CNN", folder, fingerprint, config.seeds[0], found.labels, found.of("train"), found.of("val"), loader
@@ -58,7 +58,6 @@ def train_rnn(
     chosen = tuple(streams) or root.config.streams
     for stream in chosen:
         samples(root, stream)  # refuses what makes no sense before anything is deleted or begun
-    root.clear("rnn")
     fingerprint = begin(root, "rnn", rnn_inputs(root))
     subjects = [_rnn(root, stream, seed, fingerprint) for stream in chosen for seed in root.config.seeds]
     trained = train(root, "rnn", subjects, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
@@ -73,7 +72,8 @@ def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSubject:
     found = samples(root, stream)
     store = store_of(root, stream)
     first = found.videos[0]
-    width = read_sequences(store, stream, first.part, [first.video_id])[first.video_id].shape[1]
+    features = made_with(root, stream)
+    width = read_sequences(store, stream, first.part, [first.video_id], features)[first.video_id].shape[1]
     return RnnSubject(
         f"{layout.rnn(stream)}, seed {seed}",
         layout.model(layout.rnn(stream), root.further(seed)),
@@ -82,7 +82,7 @@ def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSubject:
         found.labels,
         found.of("train"),
         found.of("val"),
-        SequenceLoader(root.config, store.url, stream, width),
+        SequenceLoader(root.config, store.url, stream, width, features),
     )
 
 

@@ -23,6 +23,7 @@ from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
+from actionrec.storage.reopening import Kept
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef
 
@@ -86,31 +87,47 @@ class PartWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
 
-        What is no video's fault raises: a store that does not answer, and whatever blame.blame lays upon the machine.
+        Of a part that was reopened, only what is not kept is computed. What is no video's fault raises: a store that
+        does not answer, and whatever blame.blame lays upon the machine.
         """
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
         videos = [Video(**item) for item in items]
         watcher.begin(part, len(videos))
-        for loaded in self._loaded_ahead(videos):
+        kept = self._kept(part)
+        todo = [video for video in videos if len(kept.of(video.video_id)) < len(rows)]
+        for video in videos:
+            if video not in todo:
+                watcher.finished(part, video.video_id, False)
+        for loaded in self._loaded_ahead(todo):
             video_id = loaded.video.video_id
             given_up = watcher.given_up(part, video_id, watcher.starting(part, video_id))
             computed = self._compute(loaded, given_up)
+            kept.agree(video_id, loaded.sha256)
             for stream, result in computed.items():
+                if stream in kept.of(video_id):
+                    continue
                 status.append(_status_row(loaded, stream, result))
                 if result.row is not None:
                     rows[stream].append((video_id, result.row))
             watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
             del loaded, computed  # or one decoded video more would live while the next one is awaited
+        ids = [video.video_id for video in videos]
         for stream, stream_rows in rows.items():
-            self._put(layout.feature(stream, part), self._streams.table(stream, stream_rows))
+            self._put(layout.feature(stream, part), kept.merged(stream, self._streams.table(stream, stream_rows), ids))
+        status += [row for video_id in ids for row in kept.of(video_id).values()]
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
+        kept.forget()
 
     def close(self) -> None:
         """End the decoder processes."""
         self._threads.shutdown(cancel_futures=True)
         while not self._decoders.empty():
             self._decoders.get().close()
+
+    def _kept(self, part: int) -> Kept:
+        schemas = {stream: self._streams.table(stream, []).schema for stream in layout.EXTRACT_STREAMS}
+        return Kept(self._root, part, self._job.fingerprint, schemas)
 
     def _compute(self, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
         error = given_up or loaded.error
@@ -176,7 +193,10 @@ class LastFile:
 
 
 def read_video(source: Store, video: Video, limits: Limits) -> bytes:
-    """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file."""
+    """The video's bytes, as many as were catalogued. A short read is tried again before it counts against the file.
+
+    A file that was replaced by one of equal size is read as it is now: its hash is stored, and `catalog` goes by that.
+    """
     if video.bytes is None:
         raise VideoError(Reason.MISSING, "the file was not there when it was catalogued; restore it and catalog again")
     if video.bytes > limits.file_gib * 2**30:

@@ -65,7 +65,6 @@ def train_spatial(
     network = build_frame_cnn(config.frame.model)
     upper_blocks(network, config.finetune.blocks)  # refuses a number too high before anything is deleted or begun
     start = prepare_untuned(config, root.store)
-    root.clear("spatial")
     found = _samples(catalog)
     videos = source_videos(catalog, config)
     fingerprint = begin(root, "spatial", {"frame": start.sha256, "videos": _digest(found, videos)})
@@ -97,12 +96,12 @@ def _samples(catalog: pa.Table) -> Samples:
     """The videos that can be learnt from or judged by. The parts are mixtures of classes, for a window is few parts."""
     labels = class_labels(catalog)
     places = {label: place for place, label in enumerate(labels)}
-    rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "split", "label")), strict=True)
+    rows = zip(*(catalog[name].to_pylist() for name in ("video_id", "split", "label", "revision")), strict=True)
     used = [row for row in rows if row[1] in ("train", "val") and row[2] in places]
     used.sort(key=lambda row: hashlib.sha256(row[0].encode()).digest())
     samples = [
-        Sample(video_id, place // PART_VIDEOS, split, places[label])
-        for place, (video_id, split, label) in enumerate(used)
+        Sample(video_id, place // PART_VIDEOS, split, places[label], revision or 0)
+        for place, (video_id, split, label, revision) in enumerate(used)
     ]
     return Samples("frames", labels, samples)
 

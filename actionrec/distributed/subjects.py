@@ -65,11 +65,13 @@ class SequenceLoader:
     store_url: str
     stream: str
     width: int
+    features: str  # the fingerprint of their files
     drop_ragged = False
 
     def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[NDArray[np.float32]]:
         store = open_store(self.store_url, self.config.storage)
-        sequences = read_sequences(store, self.stream, samples[0].part, [sample.video_id for sample in samples])
+        ids = [sample.video_id for sample in samples]
+        sequences = read_sequences(store, self.stream, samples[0].part, ids, self.features)
         for video_id, sequence in sequences.items():
             if sequence.shape[1] != self.width:
                 raise InputError(
@@ -136,12 +138,13 @@ class StackLoader:
     height: int
     width: int
     seed: int
+    features: str  # the fingerprint of their files
     drop_ragged = True  # BatchNorm wants full batches
 
     def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[Any]:
         store = open_store(self.store_url, self.config.storage)
         ids = [sample.video_id for sample in samples]
-        rows = read_rows(store, "flow", samples[0].part, ids, schema.FLOW)
+        rows = read_rows(store, "flow", samples[0].part, ids, schema.FLOW, self.features)
         return [self._item(video_id, rows[video_id], epoch, training) for video_id in ids]
 
     def _item(

@@ -23,7 +23,7 @@ from actionrec.learning.loop import Workers, fit
 from actionrec.learning.rnn import SequenceClassifier, parameters
 from actionrec.storage import layout, models, trials
 from actionrec.storage.root import Root
-from actionrec.storage.samples import Sample, read_sequences, samples, store_of
+from actionrec.storage.samples import Sample, made_with, read_sequences, samples, store_of
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.trials import Outcome
 
@@ -87,8 +87,9 @@ def read_held(root: Root, stream: str, videos: Sequence[Sample]) -> Held:
     by_part: dict[int, list[str]] = {}
     for video in videos:
         by_part.setdefault(video.part, []).append(video.video_id)
-    store = store_of(root, stream)
-    return {k: v for part, ids in by_part.items() for k, v in read_sequences(store, stream, part, ids).items()}
+    store, features = store_of(root, stream), made_with(root, stream)
+    found = (read_sequences(store, stream, part, ids, features) for part, ids in by_part.items())
+    return {video_id: sequence for of_part in found for video_id, sequence in of_part.items()}
 
 
 def run(
@@ -101,7 +102,7 @@ def run(
     row, config, store = trial.rows[0], sweep.config, sweep.store()
     settings = dataclasses.replace(config, rnn=row.of(config.rnn))
     width = sweep.width(held)
-    loader = HeldLoader(settings, "", config.tune.stream, width, held)
+    loader = HeldLoader(settings, "", config.tune.stream, width, "", held)
     subject = RnnSubject(
         trial.name, "", "", trial.seed, sweep.labels, sweep.videos["train"], sweep.videos["val"], loader
     )

@@ -41,7 +41,6 @@ def tune_rnn(
     rows = _rows(root)
     samples(root, root.config.tune.stream)  # refuses what makes no sense before anything is deleted or begun
     inputs = tune_inputs(root)
-    root.clear("tune")
     fingerprint = begin(root, "tune", inputs)
     sweep, held = trials.prepare(root, fingerprint)
     waiting = [trial for trial in _trials(rows, root.config.seeds) if not _ended(sweep, trial)]

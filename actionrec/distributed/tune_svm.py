@@ -49,7 +49,6 @@ def tune_svm(
     trials died, of which a rerun makes those that are missing.
     """
     sides = {seed: labelled(root, seed) for seed in root.config.seeds}  # refuses before anything is deleted or begun
-    root.clear("svm")
     fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
     by_trial: dict[tuple[object, ...], list[Setting]] = {}
     for setting in all_settings(root):

@@ -16,6 +16,7 @@ from actionrec.errors import InputError, Reason, VideoError
 
 CODEC = "jpeg-gray-xy-1"  # stored beside the flow; a new layout takes a new name
 ZERO_LEVEL, LEVELS = 128, 127
+LONGEST_SIDE = 4096  # as config has it for flow.stored_width and flow.stored_height
 
 
 def encode(
@@ -36,18 +37,27 @@ def decode(frames: Sequence[bytes], bound_px: float, height: int, width: int) ->
     Raises InputError for a bound or a size that no encoder wrote, and for bytes that are not a JPEG of that size; its
     header is read before anything is allocated for it.
     """
-    if not (math.isfinite(bound_px) and bound_px > 0 and height > 0 and width > 0):
-        raise InputError(f"Stored flow has bound {bound_px} px and size {width}x{height}; extract it again.")
+    if not (math.isfinite(bound_px) and bound_px > 0):
+        raise InputError(f"Stored flow has the bound {bound_px} px; extract it again.")
     return levels(frames, height, width) * np.float32(bound_px / LEVELS)
 
 
 def levels(frames: Sequence[bytes], height: int, width: int) -> NDArray[np.int8]:
     """The stored levels, int8 [P, height, width, 2] from -127 to 127, of which 127 is the bound. Errors as `decode`."""
+    check_size(height, width)
+    for data in frames:
+        _check_header(data, height, width)
     found = np.empty((len(frames), height, width, 2), np.int8)
     for out, data in zip(found, frames, strict=True):
         planes = np.clip(_decode_pair(data, height, width).astype(np.int16) - ZERO_LEVEL, -LEVELS, LEVELS)
         out[..., 0], out[..., 1] = planes[:height], planes[height:]
     return found
+
+
+def check_size(height: int, width: int) -> None:
+    """InputError for a size that no encoder wrote, before anything is allocated by it."""
+    if not (0 < height <= LONGEST_SIDE and 0 < width <= LONGEST_SIDE):
+        raise InputError(f"Stored flow has the size {width}x{height}; extract it again.")
 
 
 def resize(flow_px: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
@@ -68,12 +78,18 @@ def _encode_pair(pair_px: NDArray[np.float32], bound_px: float, quality: int) ->
     return data.tobytes()
 
 
-def _decode_pair(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
+def _check_header(data: bytes, height: int, width: int) -> None:
     size = _jpeg_size(data)
     if size != (2 * height, width):
         found = f"{size[1]}x{size[0]}" if size else "no JPEG"
         raise InputError(f"Stored flow should be a JPEG of {width}x{2 * height} but is {found}; extract it again.")
-    planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+
+
+def _decode_pair(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
+    try:
+        planes = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        planes = None
     if planes is None or planes.shape != (2 * height, width):
         raise InputError(f"Stored flow of {width}x{height} is a damaged JPEG; extract it again.")
     return planes.astype(np.uint8, copy=False)

@@ -93,6 +93,7 @@ def stack_levels(row: Mapping[str, Any], frame_index: int) -> NDArray[np.int8]:
     The rules are those of `stacks.stack`: see there for clips of fewer pairs. Raises what flow_codec raises.
     """
     height, width, frames = row["height"], row["width"], row["flow"]
+    flow_codec.check_size(height, width)
     if not frames:
         return np.zeros((2 * STACK_LENGTH, height, width), np.int8)
     start = int(stack_starts(len(frames), [frame_index])[0])

@@ -65,7 +65,6 @@ def fit_anomaly(root: Root, *, on_stage: Stage = lambda text: None) -> None:
     catalog = root.catalog()
     normal = normal_classes(root, class_labels(catalog))
     check_trainable(root, read_videos(root, root.config.seeds[0], catalog), normal)
-    root.clear("anomaly")
     fingerprint = begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
     for seed in root.config.seeds:
         folder = layout.model(layout.AUTOENCODER, root.further(seed))
@@ -114,7 +113,6 @@ def holdout_all(root: Root, *, on_stage: Stage = lambda text: None) -> pa.Table:
     videos = {root.config.seeds[0]: read_videos(root, root.config.seeds[0], catalog)}
     for normal in normals.values():
         check_trainable(root, videos[root.config.seeds[0]], normal)
-    root.clear("anomaly")
     begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
     for label, normal in normals.items():
         if held_out.is_finished(root, label, normal, True, catalog):

@@ -88,4 +88,5 @@ def read_embeddings(root: Root, seed: int) -> pa.Table:
         ) from None
     if schema.fingerprint_of(data) != fingerprint:
         raise InputError(f"{name}: made by other recurrent networks; run `actionrec train rnn`, which makes it again")
+    schema.refuse_bomb(data, name)
     return schema.from_parquet(data, schema.video_embeddings(widths), name)

@@ -27,6 +27,7 @@ from actionrec.stages.judged import Judged, Scores, tables_of
 from actionrec.stages.labelled import Labelled, labelled
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root, begin, record
+from actionrec.storage.samples import revisions
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     if not len(first["test"].target):
         raise InputError(f"{root.store.url}: no test video has a class that was learnt; there is nothing to judge by")
     fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
-    root.clear("evaluate")
-    digest = provenance.digest([first["test"].embeddings.video_ids, first["test"].target.tolist()])
+    judged_by: list[object] = [first["test"].embeddings.video_ids, first["test"].target.tolist()]
+    digest = provenance.digest(judged_by + list(revisions(root.catalog())))
     fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     if (stored := _stored(root, fingerprint)) is not None:
         return Evaluated(stored, fused[root.config.seeds[0]].streams, False)

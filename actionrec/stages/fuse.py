@@ -41,7 +41,6 @@ def fuse(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> 
     """Fit the fused model of every seed that has none yet. InputError where embeddings are missing or teach nothing."""
     for seed in root.config.seeds:
         read_embeddings(root, seed)  # before anything is deleted
-    root.clear("fusion")
     setting = chosen_setting(root)
     searched = {"setting": str(setting)} if setting else {}
     fingerprint = begin(root, "fusion", {"rnn": record(root, "rnn")["fingerprint"]} | searched)

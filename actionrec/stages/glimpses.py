@@ -15,7 +15,7 @@ from actionrec.features import sampling
 from actionrec.media.decode import Segment
 from actionrec.media.isolate import Decoder
 from actionrec.storage.root import Root
-from actionrec.storage.samples import read_rows, with_stream
+from actionrec.storage.samples import made_with, read_rows, with_stream
 from actionrec.storage.sources import source_folder
 from actionrec.storage.store import open_store
 
@@ -68,10 +68,11 @@ def _frames(
 
 def sampled(root: Root) -> Sampled | None:
     """The clip of the first few parts in which the two ways differ most; None where no clip has two frames or more."""
+    features = made_with(root, "flow")
     found = [
         _sampled(root.config, video_id, *(np.array(row[name], np.float64) for name in ("time_s", "motion_px")))
         for part, video_ids in sorted(with_stream(root, "flow").items())[:CONSIDERED]
-        for video_id, row in read_rows(root.store, "flow", part, video_ids, _MOTION).items()
+        for video_id, row in read_rows(root.store, "flow", part, video_ids, _MOTION, features).items()
         if row["motion_px"]
     ]
     return max(found, key=lambda clip: len(np.setdiff1d(clip.taken["adaptive"], clip.taken["constant"])), default=None)

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actionrec import schema
-from actionrec.catalog.imported import Imported, read_features, too_large
+from actionrec.catalog.imported import Imported, read_features, refuse_size
 from actionrec.catalog.table import Catalog, assemble
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
@@ -38,8 +38,9 @@ def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda d
     data = _read(root, source, limit_bytes)
     found = read_features(data, source, limit_bytes)
     catalog = assemble(found.draft, root.config.data, root.config.seed, numbered=found.numbered)
-    root.clear("catalog")
-    mark = begin(root, "extract", {"imported features": hashlib.sha256(data).hexdigest()})
+    inputs = {"imported features": hashlib.sha256(data).hexdigest()}
+    root.clear("catalog", inputs)
+    mark = begin(root, "extract", inputs)
     if not root.begun("catalog"):
         root.store.put(layout.CATALOG, schema.to_parquet(catalog.table, fingerprint("catalog", root.config, {})))
     width = _write_parts(root, mark, catalog, found, on_videos)
@@ -58,8 +59,7 @@ def refuse_imported(root: Root) -> None:
 def _read(root: Root, source: str, limit_bytes: float) -> bytes:
     store, name = named_file(source, root.config.storage)
     try:
-        if (size := store.size(name) or 0) > limit_bytes:
-            raise too_large(size, source, limit_bytes)
+        refuse_size(store.size(name) or 0, source, limit_bytes)
         return store.read(name)
     except (FileNotFoundError, PermissionError):
         raise InputError(f"{source}: the file is not there or may not be read") from None

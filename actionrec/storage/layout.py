@@ -8,6 +8,7 @@ CONFIG = "config.yaml"
 CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
 STATUS = "features/status/"
+REOPENED = "features/reopened/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
@@ -15,6 +16,7 @@ HOLDOUT = "holdout/"
 WEIGHTS = "weights/"
 REPORT = "report/index.html"
 STAGES = "stages/"
+REPLACING = "replacing/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
@@ -26,6 +28,11 @@ EXTRACT_STREAMS = STREAMS_OF["extract"]  # of one decode of a video
 def stage(name: str) -> str:
     """What a stage was made with, written when the stage first starts."""
     return f"{STAGES}{name}.json"
+
+
+def replacement(name: str) -> str:
+    """That a --replace of the stage has deleted what was there, and has not come to its end."""
+    return f"{REPLACING}{name}.json"
 
 
 def model(name: str, further_seed: int | None = None) -> str:
@@ -73,6 +80,11 @@ def features(stream: str) -> str:
 def commit_mark(part: int, stage: str = "extract") -> str:
     """Written last: what `stage` (extract or motion) made of a part is trusted only when this key exists."""
     return f"{STATUS}{stage}-{part:06d}.parquet"
+
+
+def reopened(part: int) -> str:
+    """What is still good of a part that has lost its mark, to be computed again: the rows of its former mark."""
+    return f"{REOPENED}extract-{part:06d}.parquet"
 
 
 def part_of_mark(key: str, stage: str = "extract") -> int | None:

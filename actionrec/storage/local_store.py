@@ -68,6 +68,10 @@ class LocalStore:
         files = self._files(prefix)
         return {key: f"{state.st_mtime_ns}-{state.st_ino}-{state.st_size}" for key, state in files if state is not None}
 
+    def contents(self, prefix: str = "") -> dict[str, tuple[int | None, str | None]]:
+        files = self._files(prefix)
+        return {key: (None, None) if state is None else (state.st_size, str(state.st_mtime_ns)) for key, state in files}
+
     def delete(self, prefix: str) -> None:
         place = self._place(prefix)
         found = self._state(place)

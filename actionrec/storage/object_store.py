@@ -19,6 +19,7 @@ VERSION = (
     "created",
     "size",
 )  # as S3, GCS, Azure, memory say
+CONTENT = ("ETag", "md5Hash", "etag")  # of VERSION, what stays the same where equal bytes are written again
 
 
 class ObjectStore:
@@ -70,6 +71,13 @@ class ObjectStore:
 
     def versions(self, prefix: str) -> dict[str, str]:
         return {key: str([info.get(name) for name in VERSION]) for key, info in self._found(prefix).items()}
+
+    def contents(self, prefix: str = "") -> dict[str, tuple[int | None, str | None]]:
+        def version(info: dict[str, Any]) -> str:
+            found = next((info[name] for name in CONTENT if info.get(name)), None)
+            return str(found or [info.get(name) for name in VERSION]).strip('"')
+
+        return {key: (int(info["size"] or 0), version(info)) for key, info in self._found(prefix).items()}
 
     def _found(self, prefix: str) -> dict[str, dict[str, Any]]:
         with self._store_wide():

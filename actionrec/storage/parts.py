@@ -4,7 +4,7 @@ A part is planned once and keeps its number for ever. A later run that finds new
 moves a video from one part to another. A part is trusted only when its commit mark, the status file, exists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -53,6 +53,7 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
         if not fresh:
             return parts
         first = max(parts, default=-1) + 1
+        _refuse_unplanned(store, first, keys, fingerprint)
         numbers = [first + i // part_videos for i in range(len(fresh))]
         table = pa.table({"part": pa.array(numbers, pa.int32()), "video_id": fresh}, schema=schema.PLAN)
         keys.append(layout.plan(len(keys)))
@@ -69,12 +70,31 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
 def _generations(store: Store) -> list[str]:
     """The keys of the plan, in order. InputError where one of them is gone."""
     found = {generation for key in store.sizes(layout.PLANS) if (generation := layout.generation(key)) is not None}
-    if gone := set(range(max(found, default=-1) + 1)) - found:
+    ordered = sorted(found)
+    gone = next((place for place, generation in enumerate(ordered) if generation != place), None)
+    if gone is not None:
         raise InputError(
-            f"{store.url}/{layout.plan(min(gone))}: this part of the plan is gone, and a later one is there; restore "
+            f"{store.url}/{layout.plan(gone)}: this part of the plan is gone, and a later one is there; restore "
             "it, or use --replace extract to plan and extract anew"
         )
-    return [layout.plan(generation) for generation in sorted(found)]
+    return [layout.plan(generation) for generation in ordered]
+
+
+def _refuse_unplanned(store: Store, first: int, keys: Sequence[str], fingerprint: str) -> None:
+    """InputError where parts from `first` on are committed, though the plan ends before: its last keys are gone."""
+    marks = (layout.part_of_mark(key) for key in store.sizes(layout.STATUS))
+    beyond = [part for part in marks if part is not None and part >= first]
+    mine = next((part for part in beyond if _read_mark(store, part, fingerprint, "extract") is not None), None)
+    if mine is not None and _generations(store) == list(keys):  # else another driver has planned it meanwhile
+        raise InputError(
+            f"{store.url}/{layout.plan(len(keys))}: this part of the plan is gone, for part {mine} is committed and "
+            "nothing plans it; restore it, or use --replace extract to plan and extract anew"
+        )
+
+
+def planned(store: Store) -> dict[int, list[str]]:
+    """Part -> its videos, as planned so far."""
+    return _read_plans(store, _generations(store))
 
 
 def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
@@ -126,6 +146,18 @@ def statuses(store: Store, fingerprint: str, stage: str = "extract") -> pa.Table
     table = pa.concat_tables(tables)
     _read_before[place] = (table, marks)
     return table
+
+
+def hashes(store: Store, fingerprint: str, video_ids: Collection[str]) -> dict[str, str]:
+    """The sha256 of what was read of those of `video_ids` that extract has committed."""
+    wanted, found = pa.array(sorted(video_ids), pa.string()), dict[str, str]()
+    table = statuses(store, fingerprint)
+    for part in sorted(set(table.filter(pc.is_in(table["video_id"], wanted))["part"].to_pylist())):
+        key = layout.commit_mark(part)
+        mark = schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
+        mark = mark.filter(pc.and_(pc.is_in(mark["video_id"], wanted), pc.is_valid(mark["sha256"])))
+        found |= dict(zip(mark["video_id"].to_pylist(), mark["sha256"].to_pylist(), strict=True))
+    return found
 
 
 _read_before: dict[tuple[str, str, str], tuple[pa.Table, dict[int, str]]] = {}

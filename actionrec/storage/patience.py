@@ -31,7 +31,9 @@ PASSING_CODES = {
     "RequestLimitExceeded",
     "RequestThrottled",
     "RequestThrottledException",
+    "PriorRequestNotComplete",
     "RequestTimeout",
+    "RequestTimeoutException",
     "ServiceUnavailable",
     "SlowDown",
     "ThrottledException",
@@ -39,6 +41,7 @@ PASSING_CODES = {
     "ThrottlingException",
     "TooManyRequests",
     "TooManyRequestsException",
+    "TransactionInProgressException",
     "XAmzContentSHA256Mismatch",
 }
 BROKEN_OFF = {"ReadError", "ReadTimeout", "RemoteProtocolError"}  # as the hub's client calls it

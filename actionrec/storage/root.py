@@ -16,7 +16,7 @@ from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.storage import layout, server
-from actionrec.storage.store import Store, open_store
+from actionrec.storage.store import Store, open_store, put_changed
 
 FORMAT = 1  # raised when the meaning of a stored value changes, so that old roots are refused rather than mixed
 
@@ -25,7 +25,7 @@ FORMAT = 1  # raised when the meaning of a stored value changes, so that old roo
 STAGES: dict[str, tuple[str, ...]] = {
     "catalog": (layout.CATALOG,),
     "spatial": (layout.model(layout.FRAME_CNN),),
-    "extract": (layout.STATUS, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
+    "extract": (layout.STATUS, layout.REOPENED, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
     "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
     "tune": (f"{layout.TABLES}table1.", layout.TUNE_RNN),
     "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),
@@ -52,6 +52,7 @@ class Root:
     stored: Config | None  # what the root's config.yaml says; None in a new root
     replace: str | None = None  # the stage that is to be deleted and made again
     holdout: str | None = None  # a class that nothing may be trained on
+    command: str | None = None  # what runs the stages, where that is not each stage's own verb
 
     @property
     def output(self) -> Store:
@@ -71,15 +72,34 @@ class Root:
     def begun(self, stage: str) -> bool:
         return _store_of(self, stage).exists(_begun_key(stage))
 
-    def clear(self, stage: str) -> None:
-        """Delete `stage` and every stage after it, if that is what is to be replaced.
+    def clear(self, stage: str, inputs: Mapping[str, str] | None = None) -> None:
+        """Delete `stage`, made from `inputs`, and every stage after it, if that is what is to be replaced.
 
-        Called by the stage itself once its input has been checked, so that a typing error costs nothing.
+        Called by `begin` once the stage has checked its input, so that a typing error costs nothing. Where the same
+        command was interrupted after its deletion, what it has made since stays: decision 0025.
         """
-        if self.replace == stage:
+        if self.replace != stage:
+            return
+        if self.clears(stage, inputs):
+            self.store.delete(layout.replacement(stage))
             for name in reversed(_from(stage)):
-                for prefix in (*STAGES[name], layout.stage(name)):
+                for prefix in (*STAGES[name], layout.replacement(name), layout.stage(name)):
                     _delete(self.store, prefix)
+        put_changed(self.store, layout.replacement(stage), json.dumps(_intent(self, stage, inputs)).encode())
+
+    def clears(self, stage: str, inputs: Mapping[str, str] | None = None) -> bool:
+        """Whether `clear` has something to delete: not where an interrupted --replace has done so and is to go on."""
+        if self.replace != stage:
+            return False
+        before, now = _replacement(self, stage), _intent(self, stage, inputs)
+        # A verb removes the note when it finishes its stage, so one of the stage's own verb says that it is unfinished.
+        is_same = before in (now, now | {"command": stage})
+        return not (is_same and _is_made_from(self, stage, inputs))
+
+    def finish(self, stage: str, command: str | None = None) -> None:
+        """`command`, by default the stage's own verb, has come to its end: the next --replace deletes again."""
+        if _replacement(self, stage).get("command") == (command or stage):
+            self.store.delete(layout.replacement(stage))
 
     def warnings(self) -> list[str]:
         """What differs between the root and this run and is no error."""
@@ -145,6 +165,34 @@ def _with_absolute_source(config: Config) -> Config:
 def _from(stage: str) -> list[str]:
     """`stage` and all that follow it. Nothing follows from the sweep: it compares, and trains no model that is used."""
     return [stage] if stage == "tune" else list(STAGES)[list(STAGES).index(stage) :]
+
+
+def _intent(root: Root, stage: str, inputs: Mapping[str, str] | None) -> dict[str, Any]:
+    """What a --replace is to make: by which command, and a hash of the settings of all that it deletes."""
+    parts = [FORMAT, {name: settings(name, root.config) for name in _from(stage)}, dict(inputs or {})]
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return {"command": root.command or stage, "fingerprint": digest}
+
+
+def _replacement(root: Root, stage: str) -> dict[str, Any]:
+    """The note of an unfinished --replace of the stage; empty where there is none, or none that can be read."""
+    try:
+        found = json.loads(root.store.read(layout.replacement(stage)))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_made_from(root: Root, stage: str, inputs: Mapping[str, str] | None) -> bool:
+    """Whether what there is of the stage, if anything, is what this run would make."""
+    if not root.begun(stage):
+        return True
+    if stage == "catalog":
+        return _made_with(root, stage) == settings(stage, root.config)
+    try:
+        return bool(record(root, stage)["fingerprint"] == fingerprint(stage, root.config, inputs or {}))
+    except InputError:
+        return False  # damaged
 
 
 def _refuse_changes(root: Root) -> None:
@@ -221,7 +269,11 @@ def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
 
 
 def begin(root: Root, stage: str, inputs: Mapping[str, str]) -> str:
-    """Mark the stage as begun and return its fingerprint; refuse to mix with what was made from something else."""
+    """Mark the stage as begun and return its fingerprint; refuse to mix with what was made from something else.
+
+    Where the stage is to be replaced, it and all that follows is deleted first. Called once the input is checked.
+    """
+    root.clear(stage, inputs)
     mine = fingerprint(stage, root.config, inputs)
     begun: dict[str, Any] = {"fingerprint": mine, "inputs": dict(inputs), "settings": settings(stage, root.config)}
     store = _store_of(root, stage)

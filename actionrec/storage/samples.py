@@ -29,6 +29,12 @@ class Sample:
     part: int
     split: str | None
     target: int | None
+    revision: int = 0  # how often its file has changed
+
+    @property
+    def content(self) -> tuple[str | int, ...]:
+        """What names the video's content in a hash."""
+        return (self.video_id, self.revision) if self.revision else (self.video_id,)
 
 
 @dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Samples:
 
     def digest(self) -> str:
         """A hash of what training and choosing depend on. Test videos have no say."""
-        used = [(v.video_id, v.split, v.target) for v in self.videos if v.split in ("train", "val")]
+        used = [(*v.content, v.split, v.target) for v in self.videos if v.split in ("train", "val")]
         return hashlib.sha256(json.dumps([self.labels, sorted(used, key=str)]).encode()).hexdigest()[:16]
 
 
@@ -78,7 +84,7 @@ def rnn_inputs(root: Root) -> dict[str, str]:
 def tune_inputs(root: Root) -> dict[str, str]:
     """What the sweep is made from: as any recurrent network, and the videos that it is judged by."""
     stream = root.config.tune.stream
-    judged = sorted((video.video_id, video.target) for video in samples(root, stream).of("test"))
+    judged = sorted((*video.content, video.target) for video in samples(root, stream).of("test"))
     return _inputs(root, [stream]) | {"test videos": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]}
 
 
@@ -94,8 +100,11 @@ def _inputs(root: Root, chosen: Sequence[str]) -> dict[str, str]:
 def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:
     labels = class_labels(catalog)
     places = {label: place for place, label in enumerate(labels)}
-    columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label"))
-    rows = {video_id: (split, places.get(label)) for video_id, split, label in zip(*columns, strict=True)}
+    columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label", "revision"))
+    rows = {
+        video_id: (split, places.get(label), revision or 0)
+        for video_id, split, label, revision in zip(*columns, strict=True)
+    }
     found = [
         Sample(video_id, part, *rows[video_id])
         for part, ids in sorted(with_stream(root, stream).items())
@@ -110,6 +119,12 @@ def class_labels(catalog: pa.Table) -> list[str]:
     train = catalog.filter(pc.and_(pc.equal(catalog["split"], "train"), pc.is_valid(catalog["label"])))
     pairs = zip(train["class_index"].to_pylist(), train["label"].to_pylist(), strict=True)
     return [label for _, label in sorted(set(pairs))]
+
+
+def revisions(catalog: pa.Table) -> list[tuple[str, int]]:
+    """(video_id, how often) of the videos whose files have changed since they were first used."""
+    found = catalog.filter(pc.is_valid(catalog["revision"])).sort_by("video_id")
+    return list(zip(found["video_id"].to_pylist(), found["revision"].to_pylist(), strict=True))
 
 
 def extracted(root: Root) -> dict[int, list[str]]:
@@ -131,10 +146,21 @@ def store_of(root: Root, stream: str) -> Store:
     return root.output if STAGE_OF[stream] == "motion" else root.store
 
 
-def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str]) -> dict[str, NDArray[np.float32]]:
-    """Embeddings float32 [L, E] of these videos of a part. InputError names the file and the video it lacks."""
+def made_with(root: Root, stream: str) -> str:
+    """The fingerprint that every file of a stream's features must carry to be used."""
+    found: str = record(root, STAGE_OF[stream])["fingerprint"]
+    return found
+
+
+def read_sequences(
+    store: Store, stream: str, part: int, video_ids: Iterable[str], fingerprint: str
+) -> dict[str, NDArray[np.float32]]:
+    """Embeddings float32 [L, E] of these videos of a part.
+
+    InputError names the file: it is of another fingerprint, or the video that it lacks.
+    """
     key = layout.feature(stream, part)
-    data = _read(store, key)
+    data = _read(store, stream, part, fingerprint)
     table = schema.from_parquet(data, schema.embedding(stream, schema.embedding_width(data, f"{store.url}/{key}")), key)
     rows = _rows(table, video_ids, f"{store.url}/{key}")
     sequences: dict[str, NDArray[np.float32]] = {}
@@ -151,20 +177,28 @@ def read_sequences(store: Store, stream: str, part: int, video_ids: Iterable[str
 
 
 def read_rows(
-    store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema
+    store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema, fingerprint: str
 ) -> dict[str, Mapping[str, Any]]:
-    """The rows of these videos, column by column as `table_schema` has them, in Python's own types."""
+    """The rows of these videos, column by column as `table_schema` has them, in Python's own types; errors as above."""
     key = layout.feature(stream, part)
-    table = schema.from_parquet(_read(store, key), table_schema, f"{store.url}/{key}")
+    table = schema.from_parquet(_read(store, stream, part, fingerprint), table_schema, f"{store.url}/{key}")
     rows = _rows(table, video_ids, f"{store.url}/{key}")
     return {video_id: table.slice(row, 1).to_pylist()[0] for video_id, row in rows.items()}
 
 
-def _read(store: Store, key: str) -> bytes:
+def _read(store: Store, stream: str, part: int, fingerprint: str) -> bytes:
+    key = layout.feature(stream, part)
     try:
-        return store.read(key)
+        data = store.read(key)
     except FileNotFoundError:
         raise InputError(f"{store.url}/{key}: the file is gone; run again what makes it") from None
+    if (found := schema.fingerprint_of(data)) != fingerprint:
+        raise InputError(
+            f"{store.url}/{key}: these features are not this root's ({found or 'no'} fingerprint, not {fingerprint}), "
+            "so they are not used; delete the file and run again what makes it"
+        )
+    schema.refuse_bomb(data, f"{store.url}/{key}")
+    return data
 
 
 def _rows(table: pa.Table, video_ids: Iterable[str], name: str) -> dict[str, int]:

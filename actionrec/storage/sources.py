@@ -1,5 +1,6 @@
 """Where videos come from: lists a source, builds its catalog, and keeps a root's catalog up with it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -10,9 +11,9 @@ from actionrec.catalog.source import SourceFile
 from actionrec.catalog.table import Catalog, build
 from actionrec.config import Config, Data
 from actionrec.errors import InputError
-from actionrec.storage import layout, parts
+from actionrec.storage import changes, layout, parts, reopening
 from actionrec.storage.root import Root, fingerprint, record
-from actionrec.storage.store import open_store
+from actionrec.storage.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -34,33 +35,44 @@ def source_folder(data: Data) -> str:
 def catalog(root: Root) -> Catalogued:
     """Catalog `data.source` into the root. A catalog that is up to date is not written again.
 
-    New videos are added, failed ones may change or go. Where others are gone or have another size, their features would
-    be those of no file: InputError, unless the stage is replaced.
+    New videos are added, failed ones may go. Of files that have changed, whatever their size, the features lose their
+    marks, so that the next extraction makes them anew, and the catalog counts the change, so that models that learnt
+    from them are known to be out of date. Where files with features are gone: InputError, unless the stage is replaced.
     """
-    found = _read_source(root.config)
+    folder = source_folder(root.config.data).rstrip("/") + "/"
+    store = _open_source(root.config, folder)
+    contents = store.contents()
+    found = _read_source(root.config, store, {key: size for key, (size, _) in contents.items()})
+    table, changed = _with_versions(found.table, folder, contents), set[str]()
     old = schema.CATALOG.empty_table()
-    if root.begun("catalog") and root.replace != "catalog":
+    if root.begun("catalog") and not root.clears("catalog"):
         old = root.catalog()
-        _refuse_lost(root, old, found.table)
-    warnings = [*found.warnings, *_moved(old, found.table)]
+        _refuse_gone(root, old, table)
+        changed = changes.changed(root, store, folder, old, table)
+        table = changes.counted(root, old, table, changed)
+    warnings = [*found.warnings, *_moved(old, table), *changes.warnings(changed)]
     root.clear("catalog")
     root.save_config()
-    if not found.table.equals(old):
+    if changed and root.begun("extract"):  # before the catalog: cut off here, the next run finds them changed again
+        reopening.changed(root.store, record(root, "extract")["fingerprint"], changed)
+    if not table.equals(old):
         mark = fingerprint("catalog", root.config, {})
-        root.store.put(layout.CATALOG, schema.to_parquet(found.table, mark))
-    return Catalogued(found.table, found.table.num_rows - old.num_rows, warnings)
+        root.store.put(layout.CATALOG, schema.to_parquet(table, mark))
+    return Catalogued(table, table.num_rows - old.num_rows, warnings)
 
 
-def _read_source(config: Config) -> Catalog:
-    folder = source_folder(config.data).rstrip("/") + "/"
+def _open_source(config: Config, folder: str) -> Store:
     source = str(config.data.source)
     if source.lower().endswith((".csv", ".tsv")) and config.data.dataset != "csv":
         raise InputError(
             f"{source}: this looks like a CSV, which is not read as {config.data.dataset}; add --dataset csv"
         )
-    store = open_store(folder, config.storage)
-    listing = [SourceFile(key, size) for key, size in store.sizes().items()]
-    if not listing:
+    return open_store(folder, config.storage)
+
+
+def _read_source(config: Config, store: Store, sizes: Mapping[str, int | None]) -> Catalog:
+    folder, source = source_folder(config.data).rstrip("/") + "/", str(config.data.source)
+    if not sizes:
         raise InputError(f"{source}: there is nothing there; name a folder, CSV or bucket that holds videos")
 
     def read(path: str) -> bytes:
@@ -69,18 +81,23 @@ def _read_source(config: Config) -> Catalog:
         except (FileNotFoundError, PermissionError):
             raise InputError(f"{path}: the file is not there or may not be read") from None
 
-    return build(listing, read, source, config.data, config.seed)
+    return build([SourceFile(key, size) for key, size in sizes.items()], read, source, config.data, config.seed)
 
 
-def _refuse_lost(root: Root, old: pa.Table, new: pa.Table) -> None:
-    sizes = dict(zip(new["video_id"].to_pylist(), new["bytes"].to_pylist(), strict=True))
-    before = zip(old["video_id"].to_pylist(), old["bytes"].to_pylist(), strict=True)
-    lost = {video_id for video_id, size in before if size is not None and sizes.get(video_id) != size}
-    if lost:
-        lost &= _with_features(root)  # a file that failed may be mended, or taken away
-    if lost:
+def _with_versions(table: pa.Table, folder: str, contents: Mapping[str, tuple[int | None, str | None]]) -> pa.Table:
+    keys = [path.removeprefix(folder) for path in table["path"].to_pylist()]
+    versions = pa.array([contents.get(key, (None, None))[1] for key in keys], pa.string())
+    return table.set_column(table.schema.get_field_index("version"), "version", versions)
+
+
+def _refuse_gone(root: Root, old: pa.Table, new: pa.Table) -> None:
+    there = set(new.filter(pc.is_valid(new["bytes"]))["video_id"].to_pylist())
+    gone = set(old.filter(pc.is_valid(old["bytes"]))["video_id"].to_pylist()) - there
+    if gone:
+        gone &= _with_features(root)  # a file that failed may be taken away
+    if gone:
         raise InputError(
-            f"{root.store.url}: {len(lost):,} catalogued videos are gone or have changed, the first is {min(lost)!r}; "
+            f"{root.store.url}: {len(gone):,} catalogued videos are gone, the first is {min(gone)!r}; "
             "use another --root, or --replace catalog to delete the catalog and all that follows"
         )
 

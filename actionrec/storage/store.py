@@ -45,6 +45,13 @@ class Store(Protocol):
     def versions(self, prefix: str) -> dict[str, str]:
         """Key -> a text that is another one once the object has been written again, of all that `sizes` would list."""
 
+    def contents(self, prefix: str = "") -> dict[str, tuple[int | None, str | None]]:
+        """Key -> bytes, as `sizes`, and a text that is another one where the content may be another; None: no bytes.
+
+        The text is that of the content rather than of the writing: a copy that keeps the time of a file, or the ETag
+        of an object, is no change.
+        """
+
     def delete(self, prefix: str) -> None:
         """Remove the key `prefix`, or all keys under it where it ends in "/"."""
 

@@ -36,10 +36,17 @@ class Part:
         self.source.mkdir()
         for name, data in files.items():
             (self.source / name).write_bytes(data)
-        self.videos = [Video(name, name, len(data)) for name, data in files.items()]
+        self.videos = [self.video(name) for name in files]
         self.config: Config = config.load([TINY, {"limits": limits}])
         job = Job(self.config, self.store.url, str(self.source), weights()[1], "fingerprint")
         self.worker = PartWorker(job, "cpu")
+
+    def video(self, name: str) -> Video:
+        """As catalogued now."""
+        return Video(name, name, (self.source / name).stat().st_size)
+
+    def source_files(self) -> list[str]:
+        return [video.video_id for video in self.videos]
 
     def decode_with(self, command: tuple[str, ...]) -> None:
         self.worker._decoders.get().close()

@@ -152,6 +152,43 @@ def test_failures_are_kept_until_retry_failed_and_then_only_their_parts_are_redo
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
+def test_a_file_that_was_replaced_by_another_of_its_size_is_computed_anew_and_nothing_else_is(
+    plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "videos"
+    ids = write_clips(source, [1, 4, 5])
+    changed, kept = clip_name(1), clip_name(4)  # of one part
+    size = max(len(clip(1)), len(clip(3))) + 8
+    (source / changed).write_bytes(padded(clip(1), size))
+    root = new_root(tmp_path / "root", source)
+    assert actionrec("extract", "--root", root, *ONE_ACTOR) == 0
+    assert changed in videos_of_part(root, 0) or changed in videos_of_part(root, 1)
+    seconds = status(root).set_index(["video_id", "stream"])["compute_s"]
+    before = committed_files(root)
+    (source / changed).write_bytes(padded(clip(3), size))
+    capsys.readouterr()
+    assert actionrec("catalog", "--root", root) == 0
+    assert "1 files have changed" in " ".join(capsys.readouterr().err.split())
+    assert actionrec("extract", "--root", root, *ONE_ACTOR) == 0
+    assert_accounted(root, ids)
+    found, expected = values(root), plain_run.values
+    assert all(found[stream][changed] == expected[stream][clip_name(3)] for stream in STREAMS)
+    assert_equal_values(root, expected, [i for i in ids if i != changed])
+    again = status(root).set_index(["video_id", "stream"])["compute_s"]
+    assert (again[kept] == seconds[kept]).all() and (again[changed] != seconds[changed]).all()
+    untouched = next(part for part in (0, 1) if changed not in videos_of_part(root, part))
+    after = committed_files(root)
+    assert {k: v for k, v in after.items() if k[-14:-8] == f"{untouched:06}"} == {
+        k: v for k, v in before.items() if k[-14:-8] == f"{untouched:06}"
+    }
+
+
+def padded(data: bytes, size: int) -> bytes:
+    """An MP4 with a box of nothing at its end."""
+    space = size - len(data)
+    return data + space.to_bytes(4, "big") + b"free" + bytes(space - 8)
+
+
 def test_replacing_the_stage_computes_it_again_with_other_settings(
     plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

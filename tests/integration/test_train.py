@@ -18,7 +18,7 @@ from actionrec.distributed.subjects import SequenceLoader
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout
 from actionrec.storage.root import Root, open_root
-from actionrec.storage.samples import samples
+from actionrec.storage.samples import made_with, samples
 from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file
 from tests.tiny_roots import actionrec, snapshot
 
@@ -89,7 +89,9 @@ def test_the_same_seed_and_workers_give_the_same_networks_to_the_bit(trained: Ro
 
 def test_ray_data_brings_exactly_the_batches_that_were_asked_for(trained: Root) -> None:
     found = samples(trained, "spatial")
-    loader = SequenceLoader(trained.config, trained.store.url, "spatial", WIDTHS["spatial"])
+    loader = SequenceLoader(
+        trained.config, trained.store.url, "spatial", WIDTHS["spatial"], made_with(trained, "spatial")
+    )
     feed = Feed(loader, found.of("train"), found.of("val"), seed=3, batch=4, shuffle_batches=2)
     direct = DirectData(feed, "cpu")
     with session():

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from actionrec.errors import InputError, Reason, VideoError
-from actionrec.features.flow_codec import decode, encode, resize
+from actionrec.features.flow_codec import decode, encode, levels, resize
 
 
 def smooth_flow(pairs=3, height=48, width=64, largest_px=5.0, seed=0):
@@ -103,8 +103,17 @@ def test_bytes_that_no_encoder_wrote_are_refused(data, complaint):
 
 
 @pytest.mark.parametrize(
-    ("bound_px", "height", "width"), [(0.0, 16, 24), (np.nan, 16, 24), (1.0, 0, 24), (1.0, 16, -1)]
+    ("bound_px", "height", "width"),
+    [(0.0, 16, 24), (np.nan, 16, 24), (1.0, 0, 24), (1.0, 16, -1), (1.0, 2**31 - 1, 2**31 - 1), (1.0, 5000, 24)],
 )
 def test_impossible_bounds_and_sizes_are_refused(bound_px, height, width):
     with pytest.raises(InputError, match="extract it again"):
         decode([jpeg(32, 24)], bound_px, height, width)
+
+
+def test_a_size_that_would_fill_the_memory_is_refused_before_anything_is_allocated():
+    for frames in ([], [jpeg(32, 24)] * 1000):
+        with pytest.raises(InputError, match="has the size"):
+            levels(frames, 2**31 - 1, 2**31 - 1)
+    with pytest.raises(InputError, match="4096x8192 but is 24x32"):
+        levels([jpeg(32, 24)] * 10**6, 4096, 4096)  # 33 TB, by headers alone

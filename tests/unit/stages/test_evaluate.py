@@ -6,9 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.svm import LinearSVC
 
+from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.stages.evaluate import evaluate
 from actionrec.stages.fuse import fuse, load_fused
@@ -180,6 +182,12 @@ def test_other_settings_are_refused_and_replaced(tmp_path: Path) -> None:
     fuse(replaced)
     assert not root.store.exists(layout.table("ablation"))  # it was of the other model
     assert evaluate(dataclasses.replace(replaced, replace=None)).written
+    catalog = root.catalog()
+    counts = pa.array([1, *[None] * (catalog.num_rows - 1)], pa.int32())  # a file that has changed since
+    changed = catalog.set_column(catalog.schema.get_field_index("revision"), "revision", counts)
+    root.store.put(layout.CATALOG, schema.to_parquet(changed, "x"))
+    with pytest.raises(InputError, match="stage evaluate was made with other inputs test videos"):
+        evaluate(dataclasses.replace(replaced, replace=None))
 
 
 def test_noise_gives_chance(tmp_path: Path) -> None:

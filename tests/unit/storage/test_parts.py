@@ -66,6 +66,26 @@ def test_a_gap_in_the_plan_is_one_sentence_and_no_further_plan(tmp_path: Path, g
     assert store.versions(layout.PLANS) == before
 
 
+def test_the_end_of_the_plan_that_is_gone_is_missed_by_what_it_planned(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    for count in (3, 6):
+        parts.plan(store, IDS[:count], 2, "f")
+    mark = schema.to_parquet(schema.STATUS.empty_table(), "f")
+    store.put(layout.commit_mark(3), mark)
+    store.delete(layout.plan(1))
+    with pytest.raises(InputError, match=r"000001\.parquet: this part of the plan is gone, for part 3 is committed"):
+        parts.plan(store, IDS[:6], 2, "f")
+    store.put(layout.commit_mark(3), schema.to_parquet(schema.STATUS.empty_table(), "of before a --replace"))
+    assert parts.plan(store, IDS[:6], 2, "f")
+
+
+def test_a_plan_of_an_absurd_number_takes_no_memory(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    store.put(layout.plan(999_999_999), b"")
+    with pytest.raises(InputError, match=r"plan/000000\.parquet: this part of the plan is gone"):
+        parts.plan(store, IDS[:2], 2, "f")
+
+
 def test_what_is_no_plan_is_not_taken_for_one(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     store.put(f"{layout.PLANS}notes.txt", b"mine")

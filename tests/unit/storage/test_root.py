@@ -74,7 +74,7 @@ def test_replacing_a_stage_deletes_it_and_what_follows_once_it_is_ready(tmp_path
     replaced.clear("catalog")
     assert set(root.store.sizes()) == everything
     replaced.clear("extract")
-    assert set(root.store.sizes()) == {layout.CONFIG, layout.CATALOG}
+    assert set(root.store.sizes()) == {layout.CONFIG, layout.CATALOG, layout.replacement("extract")}
     with pytest.raises(InputError, match=r"stage catalog .*data\.dataset"):
         open_root(str(tmp_path), [{"data": {"dataset": "csv"}}], replace="extract")
     with pytest.raises(InputError, match="no such stage"):

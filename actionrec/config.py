@@ -137,7 +137,8 @@ class Rnn(Training):
     units: int = knob(512, 1, 65_536)  # hidden units of one direction
     layers: int = knob(2, 1, 8)
     bidirectional: bool = True
-    attention: bool = False  # self-attention after the input, Table I's last row but one
+    attention: bool = False  # self-attention after the input; Table I's row with it has 8 heads
+    heads: int = knob(1, 1, 64)  # of the attention
     standardize: bool = True  # inputs to mean 0 and deviation 1 over the training frames; see docs/decisions
 
 

@@ -114,14 +114,14 @@ ABLATION = pa.schema(
 TABLE1 = pa.schema(
     [
         pa.field("model", pa.string(), nullable=False),
-        ("units", pa.int64()),  # hidden units of one direction
+        ("units", pa.int64()),  # hidden units of one cell
         ("parameters", pa.int64()),
         ("status", pa.string()),  # done | failed: why | stopped: when | not run, seed by seed where they differ
         ("seeds", pa.list_(pa.int64())),  # that have finished
         ("n_test", pa.int64()),
         *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
         *_figures("top5", "top5_sd", "top5_low", "top5_high"),
-        *_figures("paper_top1", "paper_top5"),  # null: not known here
+        *_figures("paper_top1", "paper_top5"),  # of UCF101, split 1, 101 classes; null for the baseline
         ("epochs", pa.float64()),  # until training ended, mean over the seeds
         ("seconds_per_epoch", pa.float64()),
         ("best_on_validation", pa.bool_()),

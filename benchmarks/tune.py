@@ -31,10 +31,12 @@ import numpy as np
 import torch
 
 from actionrec import verbs
+from actionrec.config import Rnn
 from actionrec.distributed import trials
 from actionrec.distributed.session import cores, kept, session
 from actionrec.distributed.trials import Held, Sweep, Trial
 from actionrec.learning.architectures import TABLE1
+from actionrec.learning.rnn import parameters
 from actionrec.storage import layout
 from actionrec.storage import trials as outcomes
 from actionrec.storage.models import seeded
@@ -42,7 +44,7 @@ from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.samples import tune_inputs
 
 CLASSES, FRAMES, WIDTH, SEEDS = 14, 25, 512, (0, 1)
-ROWS = [row for row in TABLE1 if row.units == 256]
+ROWS = sorted(TABLE1, key=lambda row: parameters(row.of(Rnn()), WIDTH, CLASSES))[:4]
 MATRIX, PRODUCTS = 2048, 10
 
 

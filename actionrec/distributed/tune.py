@@ -15,8 +15,7 @@ from actionrec.distributed import trials
 from actionrec.distributed.packed import NOTE, TRIAL, Listener, gpu_share, run_packed, why
 from actionrec.distributed.session import Cluster, session
 from actionrec.distributed.trials import Held, Sweep, Trial
-from actionrec.errors import InputError
-from actionrec.learning.architectures import TABLE1, Architecture
+from actionrec.learning.architectures import Architecture, chosen
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.rnn import parameters
 from actionrec.stages.table1 import Table1, write_table1
@@ -37,7 +36,7 @@ def tune_rnn(
 
     Trials that failed are tried again by a rerun. Starts no Ray where all have ended.
     """
-    rows = _rows(root)
+    rows = chosen(root.config.tune.rows)
     samples(root, root.config.tune.stream)  # refuses what makes no sense before anything is deleted or begun
     inputs = tune_inputs(root)
     root.clear("tune")
@@ -51,14 +50,6 @@ def tune_rnn(
             _sweep(sweep, _smallest_first(sweep, held, waiting), held, cluster, on_progress)
     on_stage("tables")
     return write_table1(root, fingerprint, *trials.averaged(sweep, held))
-
-
-def _rows(root: Root) -> list[Architecture]:
-    wanted = root.config.tune.rows
-    known = [row.name for row in TABLE1]
-    if unknown := [name for name in wanted if name not in known]:
-        raise InputError(f"tune.rows: there is no row {unknown[0]!r} in Table I; there are {', '.join(known)}")
-    return [row for row in TABLE1 if not wanted or row.name in wanted]
 
 
 def _trials(rows: Sequence[Architecture], seeds: Sequence[int]) -> list[Trial]:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from actionrec import schema
 from actionrec.learning import metrics
-from actionrec.learning.architectures import TABLE1
+from actionrec.learning.architectures import TABLE1, Architecture
 from actionrec.reporting import plots
-from actionrec.reporting.evaluation import figure, render
+from actionrec.reporting.evaluation import NOT_RUN, figure, render
 from actionrec.stages import provenance
 from actionrec.storage import layout, trials
 from actionrec.storage.models import seeded
@@ -81,7 +81,7 @@ def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_tes
         for row in TABLE1
     }
     judge = _judge(root)
-    rows = [_row(root, judge, row.name, row.units, ended[row.name]) for row in TABLE1]
+    rows = [_row(root, judge, row, ended[row.name]) for row in TABLE1]
     rows.append(
         {
             "model": BASELINE,
@@ -110,12 +110,14 @@ def _judge(root: Root) -> _Judge:
     return _Judge(groups, len(found.labels), root.config.fusion.bootstrap, root.config.seed)
 
 
-def _row(root: Root, judge: _Judge, name: str, units: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _row(root: Root, judge: _Judge, architecture: Architecture, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     done = [each for each in outcomes if each.status == "done"]
     row: dict[str, Any] = {
-        "model": name,
-        "units": units,
+        "model": architecture.name,
+        "units": architecture.units,
         "status": _status(root, outcomes),
+        "paper_top1": architecture.paper_top1,
+        "paper_top5": architecture.paper_top5,
         "best_on_validation": False,
     }
     if not done:
@@ -132,7 +134,7 @@ def _row(root: Root, judge: _Judge, name: str, units: int, outcomes: Sequence[Ou
 def _status(root: Root, outcomes: Sequence[Outcome]) -> str:
     """One word where all seeds are alike; else what came of each."""
     by_seed = {each.seed: f"{each.status}: {each.reason}" if each.reason else each.status for each in outcomes}
-    said = {seed: by_seed.get(seed, "not run") for seed in root.config.seeds}
+    said = {seed: by_seed.get(seed, NOT_RUN) for seed in root.config.seeds}
     if len(set(said.values())) == 1:
         return next(iter(said.values()))
     return "; ".join(f"seed {seed} {what}" for seed, what in said.items())

@@ -191,7 +191,9 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     if stage == "extract" and not configuration.random_networks(config):
         irrelevant |= {"seed"}
     if stage == "tune":
-        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention")}
+        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention", "heads")}
+    if not config.rnn.attention or config.rnn.heads == 1:  # as it was before there was a choice
+        irrelevant |= {"rnn.heads"}
     if stage == "fusion":
         irrelevant |= {"fusion.bootstrap"}
     names = tuple(name for name in _SECTIONS[stage] if name.endswith("."))

@@ -59,14 +59,25 @@ def test_every_row_is_there_in_order_and_says_that_it_was_not_run(root: Root) ->
     assert all(found[row.name][name] is None for row in TABLE1 for name in ("top1", "top5", "val_top1", "parameters"))
 
 
+def test_rows_that_were_not_run_are_one_line_under_the_table(root: Root) -> None:
+    done(root, "GRU 512", 0, [0], [0])
+    table(root)
+    text = Path(root.store.url, layout.table("table1", "md")).read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| GRU 512", f"| {BASELINE}"]
+    assert "77.83 %" in lines[2] and "93.88 %" in lines[2]  # as the paper prints them
+    (said,) = [line for line in text.splitlines() if line.startswith("Not run: ")]
+    assert said.count(",") == 17 and "S. BiGRU 512 + attention" in said
+
+
 def test_figures_by_hand(root: Root) -> None:
-    done(root, "GRU 256", 0, [0, 0], [0, 0, 0, 4, 5])  # of 7 and 14 videos
-    done(root, "GRU 256", 1, [0], [0, 4])
-    row = rows(table(root))["GRU 256"]
+    done(root, "GRU 512", 0, [0, 0], [0, 0, 0, 4, 5])  # of 7 and 14 videos
+    done(root, "GRU 512", 1, [0], [0, 4])
+    row = rows(table(root))["GRU 512"]
     assert (row["status"], row["seeds"], row["units"], row["parameters"], row["n_test"]) == (
         "done",
         [0, 1],
-        256,
+        512,
         10,
         14,
     )
@@ -79,45 +90,45 @@ def test_figures_by_hand(root: Root) -> None:
 
 
 def test_validation_alone_marks_the_best_and_differences_are_paired(root: Root) -> None:
-    done(root, "GRU 256", 0, [0, 0], [0])
+    done(root, "GRU 512", 0, [0, 0], [0])
     done(root, "LSTM 256", 0, [0], [0, 0, 0])
     found = rows(table(root, baseline=[0, 0]))
-    assert [name for name, row in found.items() if row["best_on_validation"]] == ["GRU 256"]
-    assert found["GRU 256"]["difference"] is None
+    assert [name for name, row in found.items() if row["best_on_validation"]] == ["GRU 512"]
+    assert found["GRU 512"]["difference"] is None
     assert found["LSTM 256"]["difference"] == pytest.approx(2 / 14)
     assert 0 <= found["LSTM 256"]["difference_low"] <= 2 / 14 <= found["LSTM 256"]["difference_high"]
     assert found[BASELINE]["difference"] == pytest.approx(1 / 14)
-    assert found["GRU 512"]["difference"] is None
+    assert found["GRU 1024"]["difference"] is None
 
 
 def test_what_failed_or_was_stopped_says_so_seed_by_seed(root: Root) -> None:
-    done(root, "GRU 256", 0, [0], [0])
+    done(root, "GRU 512", 0, [0], [0])
     for name, seed, status, reason in (
-        ("GRU 256", 1, "failed", "the loss became nan"),
-        ("GRU 512", 0, "stopped", "after 4 epochs"),
-        ("GRU 512", 1, "stopped", "after 4 epochs"),
+        ("GRU 512", 1, "failed", "the loss became nan"),
+        ("GRU 1024", 0, "stopped", "after 4 epochs"),
+        ("GRU 1024", 1, "stopped", "after 4 epochs"),
         ("LSTM 256", 0, "failed", "killed"),
     ):
         trials.write(root.output, Outcome(seeded(sweep(root), seed), name, seed, status, reason))
     made = table(root)
     found = rows(made)
-    assert found["GRU 256"]["status"] == "seed 0 done; seed 1 failed: the loss became nan"
-    assert found["GRU 256"]["seeds"] == [0] and found["GRU 256"]["top1"] == pytest.approx(1 / 14)
-    assert found["GRU 512"]["status"] == "stopped: after 4 epochs" and found["GRU 512"]["top1"] is None
+    assert found["GRU 512"]["status"] == "seed 0 done; seed 1 failed: the loss became nan"
+    assert found["GRU 512"]["seeds"] == [0] and found["GRU 512"]["top1"] == pytest.approx(1 / 14)
+    assert found["GRU 1024"]["status"] == "stopped: after 4 epochs" and found["GRU 1024"]["top1"] is None
     assert found["LSTM 256"]["status"] == "seed 0 failed: killed; seed 1 not run"
-    assert made.failed == {"GRU 256, seed 1": "the loss became nan", "LSTM 256, seed 0": "killed"}
+    assert made.failed == {"GRU 512, seed 1": "the loss became nan", "LSTM 256, seed 0": "killed"}
     text = Path(root.store.url, layout.table("table1", "md")).read_text()
     assert "seed 1 failed: the loss became nan" in text and "not adjusted" in text
 
 
 def test_top5_is_null_where_it_would_be_one_for_anything(tmp_path: Path) -> None:
     root = make_root(tmp_path, clips(classes=3), {"streams": ["spatial"]})
-    done(root, "GRU 256", 0, [], [0])
-    assert rows(table(root))["GRU 256"]["top5"] is None
+    done(root, "GRU 512", 0, [], [0])
+    assert rows(table(root))["GRU 512"]["top5"] is None
 
 
 def test_a_table_that_says_the_same_is_not_written_again(root: Root) -> None:
-    done(root, "GRU 256", 0, [0], [0])
+    done(root, "GRU 512", 0, [0], [0])
     table(root)
     tables = Path(root.store.url, layout.TABLES)
     before = snapshot(tables)
@@ -126,12 +137,12 @@ def test_a_table_that_says_the_same_is_not_written_again(root: Root) -> None:
 
 
 def test_a_damaged_outcome_and_one_of_another_sweep_are_named(root: Root) -> None:
-    key = layout.trial("S.BiGRU 512 + SVM", 1)
+    key = layout.trial("S. BiGRU 512 + SVM", 1)
     assert key == "tune/rnn/s-bigru-512-svm-seed-1.json"
     for content in (b"{", b"[]", b"{}", json.dumps({"fingerprint": 3}).encode()):
         root.output.put(key, content)
         with pytest.raises(InputError, match=f"{key}: damaged; delete it"):
             table(root)
-    done(root, "S.BiGRU 512 + SVM", 1, [], [], fingerprint="another")
+    done(root, "S. BiGRU 512 + SVM", 1, [], [], fingerprint="another")
     with pytest.raises(InputError, match="other settings or data"):
         table(root)

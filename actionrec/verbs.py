@@ -48,8 +48,10 @@ def import_features(root: "Root") -> None:
 
 
 def _catalogued(root: "Root", table: Any, note: str) -> None:
+    from actionrec.catalog.evidence import caution
     from actionrec.schema import SPLITS
 
+    console.warn(list(filter(None, [caution(table)])))
     splits = table["split"].to_pylist()
     classes = len(set(table["label"].to_pylist()) - {None})
     shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)

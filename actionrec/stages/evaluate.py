@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from actionrec import schema
+from actionrec.catalog.evidence import caution
 from actionrec.errors import InputError
 from actionrec.learning import fusion
 from actionrec.learning.embeddings import Embeddings
@@ -36,6 +37,7 @@ class Evaluated:
     ablation: pa.Table
     fused: tuple[str, ...]  # the streams of the fused model
     written: bool
+    caution: str  # why nothing can be read into the figures; empty where something can
 
     def facts(self) -> dict[str, object]:
         """What a person is told: the whole, the best single stream, and chance."""
@@ -46,7 +48,8 @@ class Evaluated:
             f"{' + '.join(row['streams'])} ({row['method']})": f"test top-1 {figure(row, 'top1')}"
             for row in (whole, single)
         }
-        return found | {"majority class": f"{whole['majority']:.1%} of {whole['n_test']} test videos"}
+        found |= {"majority class": f"{whole['majority']:.1%} of {whole['n_test']} test videos"}
+        return found | ({"caution": self.caution} if self.caution else {})
 
 
 def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> Evaluated:
@@ -63,8 +66,9 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     root.clear("evaluate")
     digest = provenance.digest([first["test"].embeddings.video_ids, first["test"].target.tolist()])
     fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
+    too_few = caution(root.catalog())
     if (stored := _stored(root, fingerprint)) is not None:
-        return Evaluated(stored, fused[root.config.seeds[0]].streams, False)
+        return Evaluated(stored, fused[root.config.seeds[0]].streams, False, too_few)
     judged: list[Judged] = []
     for seed in root.config.seeds:
         on_stage(f"seed {seed}")
@@ -72,7 +76,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     tables = tables_of(root, fused[root.config.seeds[0]], judged, first)
     for name, table in tables.items():  # ablation is the last and says that all are there
         _write(root, name, table, fingerprint)
-    return Evaluated(tables["ablation"], fused[root.config.seeds[0]].streams, True)
+    return Evaluated(tables["ablation"], fused[root.config.seeds[0]].streams, True, too_few)
 
 
 def judge(root: Root, seed: int, fused: FusedModel, sides: dict[str, Labelled]) -> list[Judged]:
@@ -125,6 +129,6 @@ def _stored(root: Root, fingerprint: str) -> pa.Table | None:
 
 
 def _write(root: Root, name: str, table: pa.Table, fingerprint: str) -> None:
-    if text := render(name, table, provenance.paragraph(root)):
+    if text := render(name, table, provenance.paragraph(root), caution(root.catalog())):
         root.output.put(layout.table(name, "md"), text.encode())
     root.output.put(layout.table(name), schema.to_parquet(table, fingerprint))

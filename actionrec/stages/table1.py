@@ -12,10 +12,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actionrec import schema
+from actionrec.catalog.evidence import caution
 from actionrec.learning import metrics
 from actionrec.learning.architectures import TABLE1, Architecture
 from actionrec.reporting import plots
-from actionrec.reporting.evaluation import NOT_RUN, figure, render
+from actionrec.reporting.evaluation import NOT_RUN, figure, render, verdict
 from actionrec.stages import provenance
 from actionrec.storage import layout, trials
 from actionrec.storage.models import seeded
@@ -36,6 +37,7 @@ class Table1:
 
     table: pa.Table
     failed: Mapping[str, str]  # trial -> why
+    caution: str  # why nothing can be read into the figures; empty where something can
 
     def facts(self) -> dict[str, object]:
         """What a person is told: the row that validation marks, the baseline, and what is not there."""
@@ -44,7 +46,10 @@ class Table1:
         found: dict[str, object] = {"rows": f"{len(done)} of {len(rows) - 1} of Table I finished"}
         for row in (row for row in rows if row["best_on_validation"] or row["model"] == BASELINE):
             found[row["model"]] = f"test top-1 {figure(row, 'top1')}"
-        return found
+        if any(row["best_on_validation"] for row in rows):
+            said = verdict(rows[-1]["difference_low"], rows[-1]["difference_high"], bool(self.caution))
+            found["averaging over time"] = f"{said}{' than the best row' if said in ('better', 'worse') else ''}"
+        return found | ({"caution": self.caution} if self.caution else {})
 
 
 @dataclass(frozen=True)
@@ -100,7 +105,7 @@ def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_tes
         for each in outcomes
         if each.status == "failed"
     }
-    return Table1(table, failed)
+    return Table1(table, failed, caution(root.catalog()))
 
 
 def _judge(root: Root) -> _Judge:
@@ -183,7 +188,7 @@ def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
         f"Seeds: {', '.join(map(str, root.config.seeds))}. Sweep: {fingerprint}."
     )
     files = {
-        layout.table("table1", "md"): render("table1", table, made_by).encode(),
+        layout.table("table1", "md"): render("table1", table, made_by, caution(root.catalog())).encode(),
         layout.table("table1", "svg"): plots.table1(table.to_pylist()).encode(),
         layout.table("table1"): schema.to_parquet(table, fingerprint),
     }

@@ -16,7 +16,7 @@ from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
 from actionrec.storage.trials import Outcome
-from tests.tiny_features import clips, make_root
+from tests.tiny_features import Clip, clips, make_root
 from tests.tiny_roots import snapshot
 
 CLASSES = 7
@@ -57,6 +57,41 @@ def test_every_row_is_there_in_order_and_says_that_it_was_not_run(root: Root) ->
     assert list(found) == [*(row.name for row in TABLE1), BASELINE]
     assert {found[row.name]["status"] for row in TABLE1} == {"not run"}
     assert all(found[row.name][name] is None for row in TABLE1 for name in ("top1", "top5", "val_top1", "parameters"))
+
+
+def shown(root: Root, model: str) -> str:
+    text = Path(root.store.url, layout.table("table1", "md")).read_text()
+    return next(line for line in text.splitlines() if line.startswith(f"| {model} "))
+
+
+def test_a_row_is_better_or_worse_only_where_the_interval_says_so(tmp_path: Path) -> None:
+    splits = ["test"] * 12 + ["val", "train", "train"]
+    videos = [
+        Clip(f"c{label}/g{group}.avi", f"c{label}", f"c{label}_g{group}", split, False)
+        for label in (0, 1)
+        for group, split in enumerate(splits)
+    ]
+    root = make_root(tmp_path, videos, {"streams": ["spatial"]})
+    wrong, right, some = [6] * 24, [0] * 24, [0] * 12 + [6] * 12
+    for name, val, test in (("GRU 512", [0, 0], some), ("LSTM 256", [0], right), ("LSTM 512", [0], wrong)):
+        done(root, name, 0, val, test)
+    done(root, "LSTM 1024", 0, [0], [6, *some[:-1]])  # as often right, on other videos
+    made = table(root, baseline=some)
+    assert made.caution == ""
+    for name, said in (("LSTM 256", "better"), ("LSTM 512", "worse"), ("LSTM 1024", "cannot be told")):
+        assert f"| {said} |" in shown(root, name), name
+    assert not any(word in shown(root, "GRU 512") for word in ("better", "worse", "told"))
+    assert made.facts()["averaging over time"] == "cannot be told"
+
+
+def test_of_too_few_test_videos_nothing_is_said(root: Root) -> None:
+    done(root, "GRU 512", 0, [0, 0], [6] * 14)
+    done(root, "LSTM 256", 0, [0], [0] * 14)  # 14 videos of 7 classes in a few groups: all right against all wrong
+    made = table(root)
+    assert made.caution.startswith("Nothing can be read into the test figures: there are 14 test videos of 7 classes")
+    assert made.facts()["caution"] == made.caution
+    assert made.caution in Path(root.store.url, layout.table("table1", "md")).read_text()
+    assert "cannot be told" in shown(root, "LSTM 256")
 
 
 def test_rows_that_were_not_run_are_one_line_under_the_table(root: Root) -> None:

@@ -160,6 +160,7 @@ class Fusion:
     l2: float = knob(1e-2, 1e-12, 1e12)  # lambda of lambda |w|^2 + mean hinge loss (V.D)
     normalization: Literal["auto", "standardize", "l2", "none"] = "auto"  # auto: the better one on validation
     missing: Literal["auto", "mask", "pattern"] = "auto"  # how videos without a stream are handled; see docs/decisions
+    refit: bool = False  # once all is chosen, fit the SVM again on train and validation together
     max_iterations: int = knob(10_000, 1, 10_000_000)
     bootstrap: int = knob(2000, 10, 1_000_000)  # resamples of test groups behind each 95 % interval
 

@@ -26,6 +26,8 @@ CATALOG = pa.schema(
     ]
 )
 
+ADDED = frozenset(("n_judged",))  # columns that tables of earlier releases lack; absent means null
+
 # Which videos make which part. Parts are planned once: a part's number is its key for ever.
 PLAN = pa.schema([pa.field("part", pa.int32(), nullable=False), pa.field("video_id", pa.string(), nullable=False)])
 
@@ -103,6 +105,7 @@ ABLATION = pa.schema(
         ("method", pa.string()),  # softmax | svm | average
         ("seeds", pa.list_(pa.int64())),
         ("n_test", pa.int64()),
+        ("n_judged", pa.int64()),  # of n_test those that have what the row needs; the others count as wrong
         *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
         *_figures("top5", "top5_sd", "top5_low", "top5_high"),  # null where there are five classes or fewer
         ("majority", pa.float64()),  # the share of the largest class in the test split
@@ -119,6 +122,7 @@ TABLE1 = pa.schema(
         ("status", pa.string()),  # done | failed: why | stopped: when | not run, seed by seed where they differ
         ("seeds", pa.list_(pa.int64())),  # that have finished
         ("n_test", pa.int64()),
+        ("n_judged", pa.int64()),  # of n_test those that have what the row needs; the others count as wrong
         *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
         *_figures("top5", "top5_sd", "top5_low", "top5_high"),
         *_figures("paper_top1", "paper_top5"),  # of UCF101, split 1, 101 classes; null for the baseline
@@ -226,10 +230,15 @@ def from_parquet(data: bytes, schema: pa.Schema, name: str) -> pa.Table:
     try:
         file = pq.ParquetFile(io.BytesIO(data))
         found = file.schema_arrow
-        for field in schema:
+        present = [field for field in schema if field.name in found.names or field.name not in ADDED]
+        for field in present:
             if found.field(field.name).type != field.type:
                 raise TypeError(f"column {field.name} is {found.field(field.name).type}, not {field.type}")
-        return file.read(columns=schema.names)
+        table = file.read(columns=[field.name for field in present])
+        for place, field in enumerate(schema):
+            if field not in present:
+                table = table.add_column(place, field, pa.nulls(table.num_rows, field.type))
+        return table
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{name}: not a table that this version reads ({_one_line(error)}); delete it and run again what makes it"

@@ -74,6 +74,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
             on_stage=display.stage,
         )
     _show(root, result, time.monotonic() - started)
+    console.warn(result.leaks)
     _refuse_missing(root, result, "extract")
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
     if share > limit:

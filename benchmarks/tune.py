@@ -96,7 +96,8 @@ def _train(sweep: Sweep, trial: Trial) -> None:
 
 def bare_s(features: Path, folder: Path, epochs: int) -> float:
     root = new_root(features, folder, epochs)
-    sweep, held = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    sweep = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    held = trials.hold(root, sweep)
     work = [Trial((row,), seed) for row in ROWS for seed in SEEDS]
     with ProcessPoolExecutor(cores(), get_context("spawn"), _hold, (held,)) as pool:
         list(pool.map(_ready, [1.0] * cores()))  # every process is up and holds the features
@@ -140,7 +141,7 @@ def product_rate() -> float:
 
 
 def report_rows(root: Root, rate: float) -> None:
-    found, _ = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    found = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
     frames = FRAMES * (6 * len(found.videos["train"]) + 2 * len(found.videos["val"]))
     print("\n| row | s an epoch | operations an epoch | of a large product's rate |\n|---|---|---|---|")
     for row in ROWS:

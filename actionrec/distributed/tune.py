@@ -34,22 +34,25 @@ def tune_rnn(
 ) -> Table1:
     """Run every trial of tune.rows and seeds that has not ended yet, and write tables/table1.
 
-    Trials that failed are tried again by a rerun. Starts no Ray where all have ended.
+    Trials that failed are tried again by a rerun. Where all have ended nothing is computed, and no features are read.
     """
     rows = chosen(root.config.tune.rows)
     samples(root, root.config.tune.stream)  # refuses what makes no sense before anything is deleted or begun
     inputs = tune_inputs(root)
     root.clear("tune")
     fingerprint = begin(root, "tune", inputs)
-    sweep, held = trials.prepare(root, fingerprint)
+    sweep = trials.prepare(root, fingerprint)
     waiting = [trial for trial in _trials(rows, root.config.seeds) if not _ended(sweep, trial)]
+    first = root.config.seeds[0]
+    baseline = outcomes.read(sweep.store(), outcomes.BASELINE, first, seeded(fingerprint, first))
+    held = trials.hold(root, sweep) if waiting or baseline is None else {}
     if waiting:
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage(f"{len(waiting)} trials")
             _sweep(sweep, _smallest_first(sweep, held, waiting), held, cluster, on_progress)
     on_stage("tables")
-    return write_table1(root, fingerprint, *trials.averaged(sweep, held))
+    return write_table1(root, fingerprint, baseline or trials.average(sweep, held))
 
 
 def _trials(rows: Sequence[Architecture], seeds: Sequence[int]) -> list[Trial]:
@@ -96,7 +99,12 @@ def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
     if config.scheduler == "none":
         return None
     most = sweep.config.rnn.max_epochs + 1  # at its max_t ASHA stops a trial, even one that has only to be judged
-    return ASHAScheduler(max_t=most, grace_period=min(config.grace_epochs, most), reduction_factor=config.reduction)
+    return ASHAScheduler(
+        time_attr="epochs",  # Ray's own count begins at 1 again where a trial goes on from its checkpoint
+        max_t=most,
+        grace_period=min(config.grace_epochs, most),
+        reduction_factor=config.reduction,
+    )
 
 
 def _run(settings: dict[str, Any], sweep: Sweep, trials: list[Trial], held: Held, device: str) -> None:

@@ -31,6 +31,7 @@ class Reconciled:
     no_audio: int = 0
     missing: tuple[str, ...] = ()  # videos that no committed part accounts for
     repeated: tuple[str, ...] = ()  # videos that stand more than once in a stream's status
+    leaks: tuple[str, ...] = ()  # warnings about files that are on both sides of a split
 
     @property
     def videos(self) -> int:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.learning.architectures import TABLE1
-from actionrec.stages.table1 import BASELINE, Table1, write_table1
+from actionrec.stages.table1 import Table1, write_table1
 from actionrec.storage import layout, trials
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
-from actionrec.storage.trials import Outcome
+from actionrec.storage.trials import BASELINE, Outcome
 from tests.tiny_features import Clip, clips, make_root
 from tests.tiny_roots import snapshot
 
@@ -45,7 +46,12 @@ def table(root: Root, baseline: list[int] | None = None) -> Table1:
     counts = [len(samples(root, "spatial").of(split)) for split in ("val", "test")]
     val, test = (np.full(count, 6) for count in counts)
     test[: len(baseline or [])] = baseline or []
-    return write_table1(root, sweep(root), val, test)
+    return write_table1(root, sweep(root), averaged(val, test))
+
+
+def averaged(val: np.ndarray, test: np.ndarray) -> Outcome:
+    ranks = {"val_rank": tuple(val.tolist()), "test_rank": tuple(test.tolist())}
+    return Outcome("f", BASELINE, 0, "done", **ranks)
 
 
 def rows(found: Table1) -> dict[str, dict[str, Any]]:
@@ -154,6 +160,40 @@ def test_what_failed_or_was_stopped_says_so_seed_by_seed(root: Root) -> None:
     assert made.failed == {"GRU 512, seed 1": "the loss became nan", "LSTM 256, seed 0": "killed"}
     text = Path(root.store.url, layout.table("table1", "md")).read_text()
     assert "seed 1 failed: the loss became nan" in text and "not adjusted" in text
+
+
+def test_a_row_of_which_a_seed_was_stopped_or_failed_is_never_the_best(root: Root) -> None:
+    """The seeds that a scheduler spares are those that did well."""
+    done(root, "GRU 512", 0, [0, 0, 0], [0])
+    done(root, "LSTM 256", 0, [0], [0])
+    stopped = Outcome(seeded(sweep(root), 1), "GRU 512", 1, "stopped", "after 4 epochs")
+    trials.write(root.output, stopped)
+    found = rows(table(root))
+    assert [name for name, row in found.items() if row["best_on_validation"]] == ["LSTM 256"]
+    assert found["GRU 512"]["val_top1"] > found["LSTM 256"]["val_top1"]
+    assert found["GRU 512"]["difference"] is None
+    trials.write(root.output, dataclasses.replace(stopped, status="failed"))
+    assert rows(table(root))["LSTM 256"]["best_on_validation"]
+
+
+def test_a_test_video_without_the_stream_counts_as_wrong_and_is_not_judged(tmp_path: Path) -> None:
+    """As in evaluate: every row of every table is of the same test videos."""
+    root = make_root(tmp_path, clips(classes=7), {"streams": ["spatial", "audio"], "tune": {"stream": "audio"}})
+    with_sound = [len(samples(root, "audio").of(split)) for split in ("val", "test")]
+    assert with_sound[1] < 28
+    ranks = [(0,) * count for count in with_sound]
+    trials.write(root.output, Outcome(seeded(sweep(root), 0), "GRU 512", 0, "done", "", 10, 1, HISTORY, *ranks))
+    made = write_table1(root, sweep(root), averaged(*(np.zeros(count, np.int64) for count in with_sound)))
+    for name in ("GRU 512", BASELINE):
+        row = rows(made)[name]
+        assert (row["n_test"], row["n_judged"]) == (28, with_sound[1])
+        assert row["top1"] == pytest.approx(with_sound[1] / 28) and row["val_top1"] == with_sound[0] / 14
+
+
+def test_tables_of_before_are_read_without_the_column_that_they_lack(root: Root) -> None:
+    made = table(root).table.drop_columns("n_judged")
+    read = schema.from_parquet(schema.to_parquet(made, "x"), schema.TABLE1, "table1")
+    assert read.schema.equals(schema.TABLE1) and read["n_judged"].null_count == len(read)
 
 
 def test_top5_is_null_where_it_would_be_one_for_anything(tmp_path: Path) -> None:

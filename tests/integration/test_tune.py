@@ -89,6 +89,8 @@ def test_the_svm_row_is_the_same_network_with_another_classifier(swept: Root) ->
 
 def test_a_rerun_writes_nothing_and_starts_no_ray(swept: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actionrec.distributed.tune.session", None)
+    for name in ("hold", "average"):  # reads no features and fits no SVM
+        monkeypatch.setattr(f"actionrec.distributed.trials.{name}", None)
     before = snapshot(Path(swept.store.url))
     assert actionrec("tune", "rnn", "--root", swept.store.url) == 0
     assert snapshot(Path(swept.store.url)) == before

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from sklearn.svm import LinearSVC
 from actionrec.config import Fusion
 from actionrec.errors import InputError
 from actionrec.learning import fusion, metrics
+from actionrec.stages import svm
 from actionrec.stages.evaluate import evaluate
 from actionrec.stages.fuse import fuse, load_fused
 from actionrec.stages.labelled import labelled
@@ -77,14 +79,14 @@ def test_the_figures_are_those_of_scikit_learn_called_directly(root: Root) -> No
         train, c = sides["train"], 1 / (2 * root.config.fusion.l2 * len(sides["train"].target))
         tried = []
         for how in ("standardize", "l2", "none"):  # the row's own best on validation, of equals the first
-            svm = LinearSVC(loss="hinge", C=c, random_state=seed, max_iter=10_000)
-            svm.fit(features("train", how), train.target)
-            tried.append([(svm.predict(features(s, how)) == sides[s].target).mean() for s in ("val", "test")])
+            machine = LinearSVC(loss="hinge", C=c, random_state=seed, max_iter=10_000)
+            machine.fit(features("train", how), train.target)
+            tried.append([(machine.predict(features(s, how)) == sides[s].target).mean() for s in ("val", "test")])
         found.append(max(tried, key=lambda pair: pair[0])[1])
     assert row.top1 == pytest.approx(np.mean(found)) and row.top1_sd == pytest.approx(np.std(found, ddof=1))
 
 
-def test_each_row_has_its_own_best_weight_and_normalization(tmp_path: Path) -> None:
+def test_each_row_has_its_own_best_weight_and_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not those of the winner: a root whose search found other settings best for other streams."""
     root = learnt_root(tmp_path / "root", settings={"streams": ["spatial", "motion"], "tune": {"l2": [1.0]}})
     put_embeddings(root, clips(classes=6), noise=3.0)
@@ -95,7 +97,9 @@ def test_each_row_has_its_own_best_weight_and_normalization(tmp_path: Path) -> N
             top1 = [(l2, float((normalization, l2) == chosen)) for l2 in (0.01, 1.0)]
             key = layout.svm_trial(streams, normalization, 0)
             write_attempts(root.output, key, f"{fingerprint}-0", [Attempt(l2, each, True) for l2, each in top1])
+    monkeypatch.setattr(svm, "read_attempts", count := Mock(wraps=svm.read_attempts))
     write_svm(root)
+    assert count.call_count == 9  # each trial's file once, not once for each weight
     assert {streams: (each.normalization, each.l2) for streams, each in best_settings(root).items()} == wanted
     fuse(root)
     evaluate(root)

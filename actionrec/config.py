@@ -138,7 +138,8 @@ class Rnn(Training):
     units: int = knob(512, 1, 65_536)  # hidden units of one direction
     layers: int = knob(2, 1, 8)
     bidirectional: bool = True
-    attention: bool = False  # self-attention after the input, Table I's last row but one
+    attention: bool = False  # self-attention after the input; Table I's row with it has 8 heads
+    heads: int = knob(1, 1, 64)  # of the attention
     standardize: bool = True  # inputs to mean 0 and deviation 1 over the training frames; see docs/decisions
 
 
@@ -160,6 +161,7 @@ class Fusion:
     l2: float = knob(1e-2, 1e-12, 1e12)  # lambda of lambda |w|^2 + mean hinge loss (V.D)
     normalization: Literal["auto", "standardize", "l2", "none"] = "auto"  # auto: the better one on validation
     missing: Literal["auto", "mask", "pattern"] = "auto"  # how videos without a stream are handled; see docs/decisions
+    refit: bool = False  # once all is chosen, fit the SVM again on train and validation together
     max_iterations: int = knob(10_000, 1, 10_000_000)
     bootstrap: int = knob(2000, 10, 1_000_000)  # resamples of test groups behind each 95 % interval
 

@@ -51,8 +51,10 @@ def import_features(root: "Root") -> None:
 
 
 def _catalogued(root: "Root", table: Any, note: str) -> None:
+    from actionrec.catalog.evidence import caution
     from actionrec.schema import SPLITS
 
+    console.warn(list(filter(None, [caution(table)])))
     splits = table["split"].to_pylist()
     classes = len(set(table["label"].to_pylist()) - {None})
     shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
@@ -75,6 +77,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
             on_stage=display.stage,
         )
     _show(root, result, time.monotonic() - started)
+    console.warn(result.leaks)
     _refuse_missing(root, result, "extract")
     root.finish("extract")
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed

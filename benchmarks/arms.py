@@ -182,6 +182,7 @@ def evaluated(root: Root, seed: int) -> dict[str, Outcome]:
     """Every subset of streams under each classifier, as `actionrec evaluate` judges them, by "METHOD STREAM+STREAM"."""
     sides = labelled(root, seed)
     val, test = sides["val"], sides["test"]
+    settings = evaluate.own_settings(root, {each: labelled(root, each) for each in root.config.seeds})
     return {
         f"{each.method} {'+'.join(each.streams)}": _judged(
             test.embeddings.video_ids,
@@ -189,5 +190,6 @@ def evaluated(root: Root, seed: int) -> dict[str, Outcome]:
             test.target,
             {"val_top1": metrics.top_k(each.val, val.target, 1) or 0.0},
         )
-        for each in evaluate.judge(root, seed, load_fused(root, seed), sides)
+        for each in evaluate.judge(root, seed, load_fused(root, seed), sides, settings)
+        if each.val is not None
     }

@@ -31,10 +31,12 @@ import numpy as np
 import torch
 
 from actionrec import verbs
+from actionrec.config import Rnn
 from actionrec.distributed import trials
 from actionrec.distributed.session import cores, kept, session
 from actionrec.distributed.trials import Held, Sweep, Trial
 from actionrec.learning.architectures import TABLE1
+from actionrec.learning.rnn import parameters
 from actionrec.storage import layout
 from actionrec.storage import trials as outcomes
 from actionrec.storage.models import seeded
@@ -42,7 +44,7 @@ from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.samples import tune_inputs
 
 CLASSES, FRAMES, WIDTH, SEEDS = 14, 25, 512, (0, 1)
-ROWS = [row for row in TABLE1 if row.units == 256]
+ROWS = sorted(TABLE1, key=lambda row: parameters(row.of(Rnn()), WIDTH, CLASSES))[:4]
 MATRIX, PRODUCTS = 2048, 10
 
 
@@ -94,7 +96,8 @@ def _train(sweep: Sweep, trial: Trial) -> None:
 
 def bare_s(features: Path, folder: Path, epochs: int) -> float:
     root = new_root(features, folder, epochs)
-    sweep, held = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    sweep = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    held = trials.hold(root, sweep)
     work = [Trial((row,), seed) for row in ROWS for seed in SEEDS]
     with ProcessPoolExecutor(cores(), get_context("spawn"), _hold, (held,)) as pool:
         list(pool.map(_ready, [1.0] * cores()))  # every process is up and holds the features
@@ -138,7 +141,7 @@ def product_rate() -> float:
 
 
 def report_rows(root: Root, rate: float) -> None:
-    found, _ = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    found = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
     frames = FRAMES * (6 * len(found.videos["train"]) + 2 * len(found.videos["val"]))
     print("\n| row | s an epoch | operations an epoch | of a large product's rate |\n|---|---|---|---|")
     for row in ROWS:

@@ -46,7 +46,7 @@ SMALL: dict[str, Any] = {
     "motion": {"batch": 8, "max_epochs": 1, "lr": 1e-4},
     "anomaly": {"hidden": 16, "bottleneck": 4, "max_epochs": 2},
     "fusion": {"bootstrap": 50},
-    "tune": {"in_run": True, "rows": ["GRU 256"], "l2": [0.1]},
+    "tune": {"in_run": True, "rows": ["LSTM 256"], "l2": [0.1]},
     "train": {"threads": 1},
 }
 STREAMS = ("spatial", "flow", "audio")

@@ -1,5 +1,6 @@
 """Extraction as one Ray Data pass: a row is a part, mapped over one class of actors; a rerun goes on where it ended."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from actionrec.distributed.part import Job, PartWorker, Video
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
 from actionrec.errors import InputError
-from actionrec.storage import parts, reopening
+from actionrec.storage import copies, parts, reopening
 from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import Root, begin
 from actionrec.storage.sources import source_folder
@@ -72,7 +73,9 @@ def extract(
             on_stage("extract")
             rows = {part: [vars(video) for video in members] for part, members in todo.items()}
             map_parts(PartWorker, job, rows, root.config, cluster, actor_bytes=CPU_ACTOR_BYTES, report=report)
-    return parts.reconcile(root.store, ids, fingerprint)
+    found = parts.reconcile(root.store, ids, fingerprint)
+    # A rerun of finished work has nothing new to say, and a million videos have many marks.
+    return dataclasses.replace(found, leaks=tuple(copies.leaks(root.store, catalog))) if todo else found
 
 
 def source_videos(catalog: pa.Table, config: Config) -> dict[str, Video]:

@@ -4,6 +4,7 @@ A trial trains in its own process, on features that its node holds once; see doc
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,12 +75,16 @@ class Sweep:
         return open_store(self.output_url, self.config.storage)
 
 
-def prepare(root: Root, fingerprint: str) -> tuple[Sweep, Held]:
-    """The sweep of a root's stream, and the features of all videos that it trains on, chooses by or judges."""
+def prepare(root: Root, fingerprint: str) -> Sweep:
+    """The sweep of a root's stream."""
     found = samples(root, root.config.tune.stream)
     videos = {split: found.of(split) for split in ("train", "val", "test")}
-    held = read_held(root, found.stream, [video for of_split in videos.values() for video in of_split])
-    return Sweep(root.config, root.output.url, fingerprint, found.labels, videos), held
+    return Sweep(root.config, root.output.url, fingerprint, found.labels, videos)
+
+
+def hold(root: Root, sweep: Sweep) -> Held:
+    """The features of all videos that a sweep trains on, chooses by or judges."""
+    return read_held(root, root.config.tune.stream, list(itertools.chain.from_iterable(sweep.videos.values())))
 
 
 def read_held(root: Root, stream: str, videos: Sequence[Sample]) -> Held:
@@ -180,10 +185,15 @@ def _svm(sweep: Sweep, network: SequenceClassifier, loader: HeldLoader, device: 
     return _by_svm(sweep, lambda videos: _forward(network.embed, loader, videos, device), seed)
 
 
-def averaged(sweep: Sweep, held: Held) -> Ranks:
-    """By the linear SVM on each video's mean over time: what a recurrent network has to beat."""
+def average(sweep: Sweep, held: Held) -> Outcome:
+    """Store the outcome of the linear SVM on each video's mean over time, beside which the networks stand."""
     seed = sweep.config.seeds[0]
-    return _by_svm(sweep, lambda videos: np.stack([held[video.video_id].mean(axis=0) for video in videos]), seed)
+    ranks = _by_svm(sweep, lambda videos: np.stack([held[video.video_id].mean(axis=0) for video in videos]), seed)
+    val_rank, test_rank = (tuple(each.tolist()) for each in ranks)
+    fingerprint = models.seeded(sweep.fingerprint, seed)
+    outcome = Outcome(fingerprint, trials.BASELINE, seed, "done", val_rank=val_rank, test_rank=test_rank)
+    trials.write(sweep.store(), outcome)
+    return outcome
 
 
 def _by_svm(sweep: Sweep, vectors_of: Callable[[Sequence[Sample]], NDArray[np.float32]], seed: int) -> Ranks:
@@ -194,10 +204,13 @@ def _by_svm(sweep: Sweep, vectors_of: Callable[[Sequence[Sample]], NDArray[np.fl
         of[split] = Embeddings(ids, {stream: vectors_of(videos)}, {stream: np.ones(len(ids), dtype=bool)})
     targets = {split: sweep.targets(split) for split in of}
     top1, models = {}, {}
-    for setting in search.settings([stream], sweep.config.fusion, sweep.config.tune.l2):
-        models[setting], top1[setting] = search.attempt(
-            setting, of["train"], targets["train"], of["val"], targets["val"], sweep.labels, sweep.config.fusion, seed
+    fusion = sweep.config.fusion
+    for settings in search.paths([stream], fusion, sweep.config.tune.l2):
+        tried = search.attempts(
+            settings, of["train"], targets["train"], of["val"], targets["val"], sweep.labels, fusion, seed
         )
+        for setting, (model, value) in zip(settings, tried, strict=True):
+            models[setting], top1[setting] = model, value
     model = models[search.best(top1)]
     val, test = (metrics.ranks(model.decisions(of[split]), targets[split]) for split in ("val", "test"))
     return val, test

@@ -16,8 +16,7 @@ from actionrec.distributed.board import why
 from actionrec.distributed.packed import NOTE, TRIAL, Listener, gpu_share, run_packed
 from actionrec.distributed.session import Cluster, session
 from actionrec.distributed.trials import Held, Sweep, Trial
-from actionrec.errors import InputError
-from actionrec.learning.architectures import TABLE1, Architecture
+from actionrec.learning.architectures import Architecture, chosen
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.rnn import parameters
 from actionrec.stages.table1 import Table1, write_table1
@@ -36,29 +35,24 @@ def tune_rnn(
 ) -> Table1:
     """Run every trial of tune.rows and seeds that has not ended yet, and write tables/table1.
 
-    Trials that failed are tried again by a rerun. Starts no Ray where all have ended.
+    Trials that failed are tried again by a rerun. Where all have ended nothing is computed, and no features are read.
     """
-    rows = _rows(root)
+    rows = chosen(root.config.tune.rows)
     samples(root, root.config.tune.stream)  # refuses what makes no sense before anything is deleted or begun
     inputs = tune_inputs(root)
     fingerprint = begin(root, "tune", inputs)
-    sweep, held = trials.prepare(root, fingerprint)
+    sweep = trials.prepare(root, fingerprint)
     waiting = [trial for trial in _trials(rows, root.config.seeds) if not _ended(sweep, trial)]
+    first = root.config.seeds[0]
+    baseline = outcomes.read(sweep.store(), outcomes.BASELINE, first, seeded(fingerprint, first))
+    held = trials.hold(root, sweep) if waiting or baseline is None else {}
     if waiting:
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage(f"{len(waiting)} trials")
             _sweep(sweep, _smallest_first(sweep, held, waiting), held, cluster, on_progress)
     on_stage("tables")
-    return write_table1(root, fingerprint, *trials.averaged(sweep, held))
-
-
-def _rows(root: Root) -> list[Architecture]:
-    wanted = root.config.tune.rows
-    known = [row.name for row in TABLE1]
-    if unknown := [name for name in wanted if name not in known]:
-        raise InputError(f"tune.rows: there is no row {unknown[0]!r} in Table I; there are {', '.join(known)}")
-    return [row for row in TABLE1 if not wanted or row.name in wanted]
+    return write_table1(root, fingerprint, baseline or trials.average(sweep, held))
 
 
 def _trials(rows: Sequence[Architecture], seeds: Sequence[int]) -> list[Trial]:
@@ -105,7 +99,12 @@ def _scheduler(sweep: Sweep) -> ASHAScheduler | None:
     if config.scheduler == "none":
         return None
     most = sweep.config.rnn.max_epochs + 1  # at its max_t ASHA stops a trial, even one that has only to be judged
-    return ASHAScheduler(max_t=most, grace_period=min(config.grace_epochs, most), reduction_factor=config.reduction)
+    return ASHAScheduler(
+        time_attr="epochs",  # Ray's own count begins at 1 again where a trial goes on from its checkpoint
+        max_t=most,
+        grace_period=min(config.grace_epochs, most),
+        reduction_factor=config.reduction,
+    )
 
 
 def _run(settings: dict[str, Any], sweep: Sweep, trials: list[Trial], held: Held, device: str) -> None:

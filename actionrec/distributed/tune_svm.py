@@ -13,7 +13,7 @@ from actionrec.errors import ActionrecError
 from actionrec.learning import search
 from actionrec.learning.search import Setting
 from actionrec.stages.labelled import Labelled, labelled
-from actionrec.stages.svm import Attempt, Svm, all_settings, read_attempts, write_attempts, write_svm
+from actionrec.stages.svm import Attempt, Svm, all_paths, read_attempts, write_attempts, write_svm
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin, record
@@ -50,10 +50,7 @@ def tune_svm(
     """
     sides = {seed: labelled(root, seed) for seed in root.config.seeds}  # refuses before anything is deleted or begun
     fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
-    by_trial: dict[tuple[object, ...], list[Setting]] = {}
-    for setting in all_settings(root):
-        by_trial.setdefault((setting.streams, setting.normalization), []).append(setting)
-    trials = [_Trial(tuple(settings), seed) for seed in root.config.seeds for settings in by_trial.values()]
+    trials = [_Trial(tuple(path), seed) for seed in root.config.seeds for path in all_paths(root)]
     waiting = [
         trial for trial in trials if read_attempts(root.output, trial.key, seeded(fingerprint, trial.seed)) is None
     ]
@@ -96,18 +93,13 @@ def _run(
     """A trial, in a process of Ray Tune's."""
     trial = trials[place[TRIAL]]
     train, val = (sides[trial.seed][split] for split in ("train", "val"))
-    attempts = []
-    for setting in trial.settings:
-        model, top1 = search.attempt(
-            setting,
-            train.embeddings,
-            train.target,
-            val.embeddings,
-            val.target,
-            labels,
-            config.fusion,
-            trial.seed,
-        )
-        attempts.append(Attempt(setting.l2, top1, not model.warnings))
-        tune.report({NOTE: f"lambda {setting.l2:g}, validation top-1 {top1:.1%}"})
+    tried = search.attempts(
+        trial.settings, train.embeddings, train.target, val.embeddings, val.target, labels, config.fusion, trial.seed
+    )
+    attempts = [
+        Attempt(setting.l2, top1, not model.warnings)
+        for setting, (model, top1) in zip(trial.settings, tried, strict=True)
+    ]
+    best = max(attempts, key=lambda each: each.val_top1)
+    tune.report({NOTE: f"best of {len(attempts)} weights: {best.l2:g}, validation top-1 {best.val_top1:.1%}"})
     write_attempts(open_store(output_url, config.storage), trial.key, seeded(fingerprint, trial.seed), attempts)

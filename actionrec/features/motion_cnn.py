@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from actionrec.features import flow_codec
-from actionrec.features.stacks import STACK_LENGTH, stack_starts
+from actionrec.features.stacks import STACK_LENGTH, stack_starts, stacks_in
 
 EMBEDDING_WIDTH = 2048
 HIDDEN = 4096
@@ -104,8 +104,8 @@ def stack_levels(row: Mapping[str, Any], frame_index: int) -> NDArray[np.int8]:
 
 
 def training_stack(row: Mapping[str, Any], rng: np.random.Generator, mirror: bool) -> NDArray[np.int8]:
-    """A stack from anywhere in the clip; where `mirror`, every other one is flipped."""
-    levels = stack_levels(row, int(rng.integers(len(row["flow"]) + 1)))
+    """A stack from anywhere in the clip, all equally likely; where `mirror`, every other one is flipped."""
+    levels = stack_levels(row, int(rng.integers(stacks_in(len(row["flow"])))))
     return flip(levels) if mirror and rng.random() < 0.5 else levels
 
 

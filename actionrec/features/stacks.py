@@ -19,6 +19,11 @@ def stack_starts(pairs: int, frame_indices: Sequence[int], length: int = STACK_L
     return np.minimum(np.asarray(frame_indices, dtype=np.int64), max(0, pairs - length))
 
 
+def stacks_in(pairs: int, length: int = STACK_LENGTH) -> int:
+    """How many different stacks a clip of P flows has: they begin at flow 0 and at each next one, up to P - L."""
+    return max(1, pairs - length + 1)
+
+
 def stack(flow_px: NDArray[np.float32], frame_index: int, length: int = STACK_LENGTH) -> NDArray[np.float32]:
     """The flows that follow a frame, float32 [2L, H, W] in pixels: x and y of the first, x and y of the second, ...
 

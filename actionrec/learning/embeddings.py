@@ -51,6 +51,14 @@ class Embeddings:
         """These streams alone, in that order."""
         return Embeddings(self.video_ids, {s: self.vectors[s] for s in streams}, {s: self.present[s] for s in streams})
 
+    def joined(self, other: "Embeddings") -> "Embeddings":
+        """These videos, then the others'; both have the same streams."""
+        return Embeddings(
+            [*self.video_ids, *other.video_ids],
+            {stream: np.concatenate([own, other.vectors[stream]]) for stream, own in self.vectors.items()},
+            {stream: np.concatenate([own, other.present[stream]]) for stream, own in self.present.items()},
+        )
+
     def video(self, place: int) -> Video:
         """One video by itself."""
         return {s: vectors_ND[place] if self.present[s][place] else None for s, vectors_ND in self.vectors.items()}

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from actionrec.config import Fusion
 from actionrec.errors import InputError
 from actionrec.learning.embeddings import Embeddings, Video
-from actionrec.learning.linear import NORMALIZATIONS, Kind, Linear, Normalizer, fit_linear
+from actionrec.learning.linear import NORMALIZATIONS, Kind, Linear, Normalizer, feature, fit_linear
 from actionrec.learning.metrics import top_k
 
 Tensors = dict[str, NDArray[np.float64]]
@@ -36,6 +36,7 @@ class FusedModel:
     classifiers: tuple[Linear, ...]  # mask: one; pattern: one for each set of streams, the largest set first
     candidates: tuple[Mapping[str, Any], ...] = ()  # what was tried, each with its top-1 on validation
     warnings: tuple[str, ...] = ()
+    refitted: bool = False  # on train and validation together, once all was chosen
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -59,6 +60,22 @@ class FusedModel:
     def decisions(self, embeddings: Embeddings) -> NDArray[np.float64]:
         """The same for N videos, one by one and so to the bit, float64 [N, C]."""
         return _rows(embeddings, len(self.labels), self.decision)
+
+    def quick(self, embeddings: Embeddings) -> NDArray[np.float64]:
+        """`decisions` up to rounding, which depends on who else is there: for choosing, not for predicting.
+
+        By one product where there is one classifier.
+        """
+        if self.missing != "mask":
+            return self.decisions(embeddings)
+        (classifier,) = self.classifiers
+        features = [
+            feature(classifier.normalizers, classifier.flagged, embeddings.video(n)) for n in range(len(embeddings))
+        ]
+        scores_NC = np.reshape(features, (len(embeddings), -1)) @ classifier.weight.T + classifier.bias
+        present_N = np.any([embeddings.present[stream] for stream in classifier.streams], axis=0)
+        found: NDArray[np.float64] = np.where(present_N[:, None], scores_NC, np.nan)
+        return found
 
     def only(self, streams: Sequence[str]) -> "FusedModel":
         """Of a model by `pattern`: what it is for videos that have at most these streams."""
@@ -86,7 +103,7 @@ class FusedModel:
             "classifiers": [{"streams": list(c.streams), "flagged": list(c.flagged)} for c in self.classifiers],
             "candidates": [dict(candidate) for candidate in self.candidates],
             "warnings": list(self.warnings),
-        }
+        } | ({"refitted": True} if self.refitted else {})
 
     def _check(self, stream: str, vector_D: NDArray[np.float32] | None) -> None:
         if vector_D is None:
@@ -113,7 +130,7 @@ def restore(
         )
         if described["missing"] not in ("mask", "pattern") or normalization not in NORMALIZATIONS or not classifiers:
             raise ValueError(f"{normalization!r}, {described['missing']!r} and {len(classifiers)} classifiers")
-        rest = tuple(described["candidates"]), tuple(described["warnings"])
+        rest = tuple(described["candidates"]), tuple(described["warnings"]), bool(described.get("refitted", False))
         l2 = float(described["l2"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"its config.json and its tensors do not fit together ({error})") from None
@@ -128,8 +145,9 @@ def fit(
     labels: Sequence[str],
     fusion: Fusion,
     seed: int,
+    kind: Kind = "svm",
 ) -> FusedModel:
-    """The SVM of all streams of `train`, its normalisation and its rule for missing streams chosen on `val`.
+    """The classifier of all streams of `train`, its normalisation and its rule for missing streams chosen on `val`.
 
     Of equals the first is taken: in the order of NORMALIZATIONS, and mask before pattern. Where no video of `train` and
     `val` lacks a stream the rules cannot differ on them, and `auto` means mask. InputError: there is nothing to learn.
@@ -139,7 +157,7 @@ def fit(
         lacking = any(not part.present[s].all() for part in (train, val) for s in part.streams)
         rules = ("mask", "pattern") if lacking else ("mask",)
     tried = [
-        fit_as(train, train_target_N, labels, "svm", normalization, rule, fusion, seed)
+        fit_as(train, train_target_N, labels, kind, normalization, rule, fusion, seed)
         for normalization, rule in itertools.product(normalizations(fusion), rules)
     ]
     top1 = [float(top_k(model.decisions(val), val_target_N, 1) or 0.0) for model in tried]
@@ -148,6 +166,22 @@ def fit(
         for model, value in zip(tried, top1, strict=True)
     )
     return dataclasses.replace(tried[int(np.argmax(top1))], candidates=candidates)
+
+
+def refit(
+    model: FusedModel,
+    train: Embeddings,
+    train_target_N: NDArray[np.int64],
+    val: Embeddings,
+    val_target_N: NDArray[np.int64],
+    fusion: Fusion,
+    seed: int,
+) -> FusedModel:
+    """The SVM by everything that was chosen for `model`, fitted on train and validation together."""
+    both, target_N = train.joined(val), np.concatenate([train_target_N, val_target_N])
+    settings = dataclasses.replace(fusion, l2=model.l2)
+    found = fit_as(both, target_N, model.labels, "svm", model.normalization, model.missing, settings, seed)
+    return dataclasses.replace(found, candidates=model.candidates, refitted=True)
 
 
 def normalizations(fusion: Fusion) -> tuple[str, ...]:
@@ -166,27 +200,50 @@ def fit_as(
     seed: int,
 ) -> FusedModel:
     """A classifier of one kind on all streams of `train`, by one normalisation and one rule for missing streams."""
+    return fit_path(train, target_N, labels, kind, normalization, rule, [fusion.l2], fusion, seed)[0]
+
+
+def fit_path(
+    train: Embeddings,
+    target_N: NDArray[np.int64],
+    labels: Sequence[str],
+    kind: Kind,
+    normalization: str,
+    rule: str,
+    l2s: Sequence[float],
+    fusion: Fusion,
+    seed: int,
+) -> list[FusedModel]:
+    """The same for each of `l2s`."""
     _refuse_unlearnable(train, target_N)
     sets = [train.streams] if rule == "mask" else list(reversed(subsets(train.streams)))
-    classifiers, warnings = [], []
+    fitted = []  # of each set, for each of `l2s`: the classifier and its warnings
     for streams in sets:
         present_SN = np.stack([train.present[stream] for stream in streams])
         used = np.flatnonzero(present_SN.any(axis=0) if rule == "mask" else present_SN.all(axis=0))
         if len(np.unique(target_N[used])) < 2:
             continue  # nobody has these streams together; such videos are left to a smaller set
-        classifier, said = fit_linear(
-            train.of(streams).rows(used),
-            target_N[used],
-            len(labels),
-            kind=kind,
-            normalization=normalization,
-            fusion=fusion,
-            seed=seed,
+        fitted.append(
+            fit_linear(
+                train.of(streams).rows(used),
+                target_N[used],
+                len(labels),
+                kind=kind,
+                normalization=normalization,
+                fusion=fusion,
+                l2s=l2s,
+                seed=seed,
+            )
         )
-        classifiers.append(classifier)
-        warnings += said
+    if not fitted:
+        raise InputError("fusion needs training videos of two classes or more that have a stream, and there are none")
     widths = {stream: train.vectors[stream].shape[1] for stream in train.streams}
-    return FusedModel(tuple(labels), widths, normalization, fusion.l2, rule, tuple(classifiers), (), tuple(warnings))
+    found = []
+    for l2, of_sets in zip(l2s, zip(*fitted, strict=True), strict=True):
+        classifiers, said = zip(*of_sets, strict=True)
+        warnings = tuple(itertools.chain.from_iterable(said))
+        found.append(FusedModel(tuple(labels), widths, normalization, l2, rule, classifiers, (), warnings))
+    return found
 
 
 def subsets(streams: Sequence[str]) -> list[tuple[str, ...]]:

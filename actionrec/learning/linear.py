@@ -3,6 +3,7 @@
 Axes: N videos, C classes, D numbers of a stream's embedding, F of all of them together.
 """
 
+import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import LinearSVC
 
 from actionrec.config import Fusion
+from actionrec.learning import svm
 from actionrec.learning.embeddings import Embeddings, Video
+from actionrec.learning.svm import Solution
 
 Kind = Literal["svm", "softmax"]
 Vector = NDArray[np.float64]
@@ -80,32 +82,61 @@ def fit_linear(
     kind: Kind,
     normalization: str,
     fusion: Fusion,
+    l2s: Sequence[float],
     seed: int,
-) -> tuple[Linear, list[str]]:
-    """A classifier on all streams of `train`, whose videos hold two classes or more, and what to warn of.
+) -> list[tuple[Linear, list[str]]]:
+    """A classifier for each of `l2s` on all streams of `train`, whose videos hold two classes or more; its warnings.
 
     Streams that some of these videos lack get an indicator. Classes that none of them belongs to get weight 0.
     """
     normalizers = {stream: _normalizer(train, stream, normalization) for stream in train.streams}
     flagged = tuple(stream for stream in train.streams if not train.present[stream].all())
     feature_NF = np.stack([feature(normalizers, flagged, train.video(place)) for place in range(len(train))])
-    machine = _machine(kind, len(train), fusion, seed)
+    found, place_N = np.unique(target_N, return_inverse=True)
+    solve = _svm if kind == "svm" else _softmax
+    fitted = []
+    for l2, solution in zip(l2s, solve(feature_NF, place_N, len(found), l2s, fusion), strict=True):
+        weight, bias = np.zeros((classes, feature_NF.shape[1])), np.full(classes, UNSEEN[kind])
+        weight[found], bias[found] = solution.weight, solution.bias
+        said = (
+            f"the {kind} on {' + '.join(train.streams)} ({normalization}, lambda {l2:g}, seed {seed}) did not converge "
+            f"in {fusion.max_iterations} iterations; raise fusion.max_iterations"
+        )
+        fitted.append((Linear(normalizers, flagged, weight, bias), [] if solution.converged else [said]))
+    return fitted
+
+
+def _svm(
+    feature_NF: Vector, place_N: NDArray[np.int64], classes: int, l2s: Sequence[float], fusion: Fusion
+) -> list[Solution]:
+    solutions = svm.solve(feature_NF, place_N, classes, l2s, fusion.max_iterations)
+    if classes > 2:
+        return solutions
+    # Of two classes one is what the other is not; solved by themselves they would differ by the gap.
+    return [
+        dataclasses.replace(each, weight=_of_two(each.weight[1:]), bias=_of_two(each.bias[1:])) for each in solutions
+    ]
+
+
+def _softmax(
+    feature_NF: Vector, place_N: NDArray[np.int64], classes: int, l2s: Sequence[float], fusion: Fusion
+) -> list[Solution]:
+    """lambda |w|^2 + mean loss is C sum(loss) + |w|^2 / 2 with C = 1 / (2 lambda n). Each begins at the one before."""
     # The best weights are a sum of training features, so with fewer videos than features the same problem is solved in
     # the space that these span: exactly, and as many times faster as it is smaller.
     span_FR = np.linalg.qr(feature_NF.T)[0] if len(feature_NF) < feature_NF.shape[1] else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # said below, in words and in the model's config.json
-        machine.fit(feature_NF if span_FR is None else feature_NF @ span_FR, target_N)
-    weight, bias = np.zeros((classes, feature_NF.shape[1])), np.full(classes, UNSEEN[kind])
-    found_CR = _of_two(machine.coef_)
-    weight[machine.classes_] = found_CR if span_FR is None else found_CR @ span_FR.T
-    bias[machine.classes_] = _of_two(machine.intercept_)
-    unfinished = np.max(machine.n_iter_) >= fusion.max_iterations
-    said = (
-        f"the {kind} on {' + '.join(train.streams)} ({normalization}, seed {seed}) did not converge in "
-        f"{fusion.max_iterations} iterations; raise fusion.max_iterations"
-    )
-    return Linear(normalizers, flagged, weight, bias), [said] if unfinished else []
+    inside_NR = feature_NF if span_FR is None else feature_NF @ span_FR
+    machine = LogisticRegression(max_iter=fusion.max_iterations, warm_start=True)
+    found = {}
+    for l2 in sorted(set(l2s), reverse=True):
+        machine.C = 1 / (2 * l2 * len(feature_NF))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # said in words and in the model's config.json
+            machine.fit(inside_NR, place_N)
+        weight = machine.coef_.copy() if span_FR is None else machine.coef_ @ span_FR.T
+        done = bool(np.max(machine.n_iter_) < fusion.max_iterations)
+        found[l2] = Solution(_of_two(weight), _of_two(machine.intercept_.copy()), done)
+    return [found[l2] for l2 in l2s]
 
 
 def _normalizer(train: Embeddings, stream: str, normalization: str) -> Normalizer:
@@ -114,14 +145,6 @@ def _normalizer(train: Embeddings, stream: str, normalization: str) -> Normalize
         return Normalizer(vectors_ND.shape[1], normalization)
     scaler = StandardScaler().fit(vectors_ND)
     return Normalizer(vectors_ND.shape[1], normalization, scaler.mean_, scaler.scale_)
-
-
-def _machine(kind: Kind, videos: int, fusion: Fusion, seed: int) -> LinearSVC | LogisticRegression:
-    """lambda |w|^2 + mean loss is C sum(loss) + |w|^2 / 2 with C = 1 / (2 lambda n); the same for both losses (V.D)."""
-    strength = 1 / (2 * fusion.l2 * videos)
-    if kind == "svm":
-        return LinearSVC(loss="hinge", C=strength, random_state=seed, max_iter=fusion.max_iterations)
-    return LogisticRegression(C=strength, max_iter=fusion.max_iterations)
 
 
 def _of_two(rows: NDArray[np.float64]) -> NDArray[np.float64]:

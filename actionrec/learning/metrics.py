@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import norm
+from scipy.stats import t as student
 
 Scores = NDArray[np.float64]  # [N, C]
 Classes = NDArray[np.int64]  # [N], a class each
@@ -59,12 +61,16 @@ def mean_sd(values: Sequence[float]) -> tuple[float, float | None]:
 
 
 def interval(
-    hit_N: NDArray[np.float64], groups: Sequence[str], resamples: int, seed: int
+    hit_N: NDArray[np.float64], groups: Sequence[str], resamples: int, seed: int, outside: float | None = None
 ) -> tuple[float, float] | None:
-    """The 95 % percentile interval of the mean of `hit_N` under resampling of whole groups, with replacement.
+    """The 95 % interval of the mean of `hit_N` under resampling of whole groups, with replacement.
 
     Clips of a group are near copies, so a resample of single videos would promise too much. `hit_N` may hold shares of
-    seeds. None for fewer than two groups.
+    seeds, or differences. Of the resampled means such percentiles are taken as make the interval of a plain mean of G
+    groups as wide as Student's (Hesterberg 2015, "expanded percentile"): 2.5 and 97.5 % are too narrow for few groups.
+    benchmarks/coverage.py measures what that is worth. Where all groups have the same mean resampling shows no
+    spread, and the interval is that mean. None for fewer than two groups. `outside` is the share of resampled means
+    beyond either end, by default that of `tail`.
     """
     names, group_N = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
     if len(names) < 2:
@@ -76,5 +82,11 @@ def interval(
     for resample in range(resamples):  # one draw of G at a time: all of them at once would take resamples x G numbers
         drawn = random.integers(len(names), size=len(names))
         means[resample] = hits_G[drawn].sum() / videos_G[drawn].sum()
-    low, high = np.percentile(means, [2.5, 97.5])
+    share = tail(len(names)) if outside is None else outside
+    low, high = np.quantile(means, [share, 1 - share])
     return float(low), float(high)
+
+
+def tail(groups: int) -> float:
+    """The share of resampled means beyond either end of `interval`: 0.025 for many groups, less for few."""
+    return float(norm.cdf(-np.sqrt(groups / (groups - 1)) * student.ppf(0.975, groups - 1)))

@@ -32,7 +32,7 @@ class SequenceClassifier(nn.Module):
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.dropout = nn.Dropout(rnn.dropout)
-        self.attention = SelfAttention(width) if rnn.attention else None
+        self.attention = SelfAttention(width, rnn.heads) if rnn.attention else None
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[rnn.cell]
         self.recurrent = kind(
             width,
@@ -63,19 +63,30 @@ class SequenceClassifier(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Every step looks at all steps: one head of scaled dot products, added to its input."""
+    """Every step looks at all steps: heads of scaled dot products, joined by a matrix and added to their input.
 
-    def __init__(self, width: int) -> None:
+    H heads of E / H numbers each (rounded up), as in "Attention is all you need", 3.2.2. Of one head the matrix that
+    joins would be a second factor of its values', so it has none.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.query, self.key, self.value = (nn.Linear(width, width, bias=False) for _ in range(3))
+        self.heads, inner = heads, -(-width // heads) * heads
+        self.query, self.key, self.value = (nn.Linear(width, inner, bias=False) for _ in range(3))
+        self.join = nn.Linear(inner, width, bias=False) if heads > 1 else nn.Identity()
 
     def forward(self, x_BLE: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """x_BLE and what each step saw, [B, longest, E]. Steps after a sequence's end are neither seen nor of use."""
         x_BLE = x_BLE[:, : int(lengths_B.max())]  # or the padding's length would change the sums' rounding
         real_BL = torch.arange(x_BLE.shape[1], device=x_BLE.device) < lengths_B.to(x_BLE.device)[:, None]
         x_BLE = x_BLE.masked_fill(~real_BL[:, :, None], 0.0)  # a weight of 0 would not hide NaN
-        query, key, value = self.query(x_BLE), self.key(x_BLE), self.value(x_BLE)
-        return x_BLE + F.scaled_dot_product_attention(query, key, value, attn_mask=real_BL[:, None])
+        query, key, value = (
+            project(x_BLE).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, H, L, E / H]
+            for project in (self.query, self.key, self.value)
+        )
+        seen = F.scaled_dot_product_attention(query, key, value, attn_mask=real_BL[:, None, None])
+        joined: torch.Tensor = self.join(seen.transpose(1, 2).flatten(2))
+        return x_BLE + joined
 
 
 def standardization(sum_E: torch.Tensor, squares_E: torch.Tensor, count: float) -> tuple[torch.Tensor, torch.Tensor]:

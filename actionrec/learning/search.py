@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from actionrec.config import Fusion
 from actionrec.learning.embeddings import Embeddings
-from actionrec.learning.fusion import FusedModel, fit_as, normalizations, subsets
-from actionrec.learning.linear import NORMALIZATIONS
+from actionrec.learning.fusion import FusedModel, fit_path, normalizations, subsets
+from actionrec.learning.linear import NORMALIZATIONS, Kind
 from actionrec.learning.metrics import top_k
 
 PAPER_L2 = 1e-2  # (V.D)
@@ -46,8 +46,14 @@ def settings(streams: Sequence[str], fusion: Fusion, l2s: Sequence[float]) -> li
     return [Setting(*each) for each in itertools.product(subsets(streams), normalizations(fusion), grid)]
 
 
-def attempt(
-    setting: Setting,
+def paths(streams: Sequence[str], fusion: Fusion, l2s: Sequence[float]) -> list[list[Setting]]:
+    """The settings of all of these streams together, those that differ in their L2 weight alone side by side."""
+    of_all = [each for each in settings(streams, fusion, l2s) if each.streams == tuple(streams)]
+    return [list(of_one) for _, of_one in itertools.groupby(of_all, key=lambda each: each.normalization)]
+
+
+def attempts(
+    settings: Sequence[Setting],
     train: Embeddings,
     train_target_N: NDArray[np.int64],
     val: Embeddings,
@@ -55,17 +61,18 @@ def attempt(
     labels: Sequence[str],
     fusion: Fusion,
     seed: int,
-) -> tuple[FusedModel, float]:
-    """The SVM of a setting and its top-1 on validation, where a video without any of its streams counts as wrong.
+    kind: Kind = "svm",
+) -> list[tuple[FusedModel, float]]:
+    """The classifier of each of these settings, which differ in their L2 weight alone, and its top-1 on validation.
 
-    Where the rule for missing streams is to be chosen, `mask` stands for both: `pattern` costs an SVM for every set of
-    streams. InputError where there is nothing to learn.
+    A video without any of the streams counts as wrong. Where the rule for missing streams is to be chosen, `mask`
+    stands for both: `pattern` costs a classifier for every set of streams. InputError where there is nothing to learn.
     """
     rule = "mask" if fusion.missing == "auto" else fusion.missing
-    chosen = train.of(setting.streams)
-    own = setting.of(fusion)
-    model = fit_as(chosen, train_target_N, labels, "svm", setting.normalization, rule, own, seed)
-    return model, top_k(model.decisions(val.of(setting.streams)), val_target_N, 1) or 0.0
+    chosen, judged = train.of(settings[0].streams), val.of(settings[0].streams)
+    normalization, l2s = settings[0].normalization, [setting.l2 for setting in settings]
+    models = fit_path(chosen, train_target_N, labels, kind, normalization, rule, l2s, fusion, seed)
+    return [(model, top_k(model.quick(judged), val_target_N, 1) or 0.0) for model in models]
 
 
 def best(top1: Mapping[Setting, float]) -> Setting:

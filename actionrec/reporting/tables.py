@@ -47,9 +47,9 @@ def escape(text: str) -> str:
     return text.translate(_MEANINGFUL)
 
 
-def percent(value: float | None) -> str | None:
+def percent(value: float | None, digits: int = 1) -> str | None:
     """0.8125 as 81.2 %, None as None."""
-    return None if value is None else f"{100 * value:.1f} %"
+    return None if value is None else f"{100 * value:.{digits}f} %"
 
 
 def _cell(value: object) -> str:

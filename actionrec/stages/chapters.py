@@ -15,8 +15,9 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from actionrec import config, schema
+from actionrec.catalog.evidence import caution
 from actionrec.reporting import plots
-from actionrec.reporting.evaluation import shown
+from actionrec.reporting.evaluation import shown, verdict
 from actionrec.reporting.page import Block, Thumbnail, thumbnail
 from actionrec.reporting.tables import Grid
 from actionrec.stages import glimpses, provenance
@@ -48,8 +49,11 @@ def run(root: Root) -> list[Block]:
         [stage, record(root, stage)["fingerprint"]] for stage in STAGES if stage != "catalog" and root.begun(stage)
     ]
     warning = "The weights are random, as configured: the figures show that everything works, not how well."
+    warnings = [warning] if config.random_networks(root.config) else []
+    if said := caution(root.catalog()):
+        warnings.append(said)
     return [
-        Block(text=[warning] if config.random_networks(root.config) else [], grid=Grid(["", ""], facts)),
+        Block(text=warnings, grid=Grid(["", ""], facts)),
         Block("Settings that are not the paper's", grid=Grid(["setting", "here", "default"], changed), folded=True),
         Block("Stages", grid=Grid(["stage", "fingerprint of its settings and inputs"], begun), folded=True),
     ]
@@ -61,7 +65,8 @@ def table1(root: Root) -> list[Block]:
         return []
     rows = table.to_pylist()
     alt = "Test top-1 and its 95 % interval for each recurrent network"
-    return [Block(svg=plots.table1(rows), alt=alt, text=_verdict(rows)), _shown("table1", table)]
+    text = _verdict(rows, bool(caution(root.catalog())))
+    return [Block(svg=plots.table1(rows), alt=alt, text=text), _shown(root, "table1", table)]
 
 
 def table2(root: Root) -> list[Block]:
@@ -119,7 +124,7 @@ def classes(root: Root) -> list[Block]:
     values = {row["label"]: row["top1"] for row in rows}
     return [
         Block(svg=plots.bars("classes", values, "test top-1, %"), alt="Test top-1 of each class"),
-        _shown("classes", table),
+        _shown(root, "classes", table),
     ]
 
 
@@ -239,27 +244,34 @@ def failed(root: Root) -> list[Block]:
     return [Block(text=[f"{count} of {videos} videos failed."], grid=Grid(columns, rows))]
 
 
-def _verdict(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Whether the chosen recurrent network beat averaging over time, said either way."""
+_WORDS = {
+    "better": "So averaging over time is better.",
+    "worse": "So averaging over time is worse.",
+    "cannot be told": "Which of them is better cannot be told from these test videos.",
+}
+
+
+def _verdict(rows: Sequence[dict[str, Any]], too_few: bool) -> list[str]:
+    """How the chosen recurrent network and averaging over time compare, as far as the interval tells."""
     baseline = rows[-1]
     chosen = next((row for row in rows[:-1] if row["best_on_validation"]), None)
     if chosen is None or baseline["top1"] is None:
         return []
-    better = chosen["top1"] > baseline["top1"]
+    said = verdict(baseline["difference_low"], baseline["difference_high"], too_few)
     return [
-        f"{chosen['model']}, the best on validation, has a test top-1 of {chosen['top1']:.1%}, "
-        f"{'more' if better else 'no more'} than {baseline['model']} with {baseline['top1']:.1%}. The dots are test "
-        "top-1, the lines 95 % intervals over test groups, crosses the paper's figures where they are known."
+        f"{chosen['model']}, the best on validation, has a test top-1 of {chosen['top1']:.1%}, {baseline['model']} one "
+        f"of {baseline['top1']:.1%}. {_WORDS[said]} The dots are test top-1, the lines 95 % intervals over test "
+        "groups, crosses the paper's figures for the 101 classes of UCF101."
     ]
 
 
 def _plain(root: Root, name: str, table_schema: pa.Schema) -> list[Block]:
     table = _table(root, name, table_schema)
-    return [] if table is None else [_shown(name, table)]
+    return [] if table is None else [_shown(root, name, table)]
 
 
-def _shown(name: str, table: pa.Table) -> Block:
-    found = shown(name, table)
+def _shown(root: Root, name: str, table: pa.Table) -> Block:
+    found = shown(name, table, "" if name == "svm" else caution(root.catalog()))
     return Block(text=[found.note], grid=found.grid)
 
 

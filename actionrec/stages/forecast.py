@@ -9,7 +9,7 @@ from actionrec.config import Config, Rnn
 from actionrec.errors import InputError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH
 from actionrec.features.vggish import EXAMPLE_S, WIDTH
-from actionrec.learning.architectures import TABLE1, Architecture
+from actionrec.learning.architectures import Architecture, chosen
 from actionrec.learning.search import PAPER_L2
 from actionrec.reporting.tables import Grid
 from actionrec.stages.rates import FPS, Rates
@@ -189,7 +189,7 @@ def _rnn(videos: int, made: Work, cluster: Cluster, config: Config, rates: Rates
 
 
 def _sweep(videos: int, made: Work, cluster: Cluster, config: Config, rates: Rates) -> Timed:
-    rows = [row for row in TABLE1 if not row.svm and (not config.tune.rows or row.name in config.tune.rows)]
+    rows = list(dict.fromkeys(row.trained_as() for row in chosen(config.tune.rows)))
     stream = _input(config.tune.stream, made, rates)
     alone_s = [_trained_s(row, *stream, videos, config, rates, cluster.gpus > 0) for row in rows]
     taken_s = len(config.seeds) * max(max(alone_s), sum(alone_s) / cluster.devices)

@@ -33,6 +33,7 @@ class Fused:
             top1 = max(candidate["val_top1"] for candidate in model.candidates)
             chosen = f"{model.normalization}, lambda {model.l2:g}, missing streams by {model.missing}"
             found[f"seed {seed}"] = f"{' + '.join(model.streams)}: validation top-1 {top1:.1%} ({chosen})"
+            found |= {"fitted on": "train and validation together, after the choice"} if model.refitted else {}
             found |= {f"warning, seed {seed}": warning for warning in model.warnings[:1]}
         return found
 
@@ -75,6 +76,8 @@ def _fit(root: Root, seed: int, setting: Setting | None, folder: str, fingerprin
     labels = class_labels(root.catalog())
     targets = sides["train"].target, sides["val"].target
     model = fusion.fit(train, targets[0], val, targets[1], labels, settings, seed)
+    if settings.refit:
+        model = fusion.refit(model, train, targets[0], val, targets[1], settings, seed)
     models.save(
         root.output,
         folder,

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from actionrec import schema
+from actionrec.catalog.evidence import caution
 from actionrec.config import random_networks
 from actionrec.errors import InputError
 from actionrec.learning.anomaly import Separation, separation
@@ -131,7 +132,8 @@ def made_by(root: Root) -> str:
     """Whether the embeddings mean anything: what stands first in every table."""
     random = random_networks(root.config)
     weights = f"random weights ({', '.join(random)}), as configured: expect little" if random else "pretrained weights"
-    return f"Scores of the video embeddings of {', '.join(root.config.streams)}, made with {weights}."
+    said = f"Scores of the video embeddings of {', '.join(root.config.streams)}, made with {weights}."
+    return f"{said} {caution(root.catalog())}".rstrip()
 
 
 def _markdown(root: Root, rows: Sequence[Row]) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from actionrec import schema
 from actionrec.errors import InputError
-from actionrec.learning import metrics, search
+from actionrec.learning import fusion, metrics, search
 from actionrec.learning.search import Setting
 from actionrec.reporting.evaluation import render
 from actionrec.stages import provenance
@@ -48,9 +48,13 @@ class Svm:
         }
 
 
-def all_settings(root: Root) -> list[Setting]:
-    """What is tried on this root."""
-    return search.settings(root.config.streams, root.config.fusion, root.config.tune.l2)
+def all_paths(root: Root) -> list[list[Setting]]:
+    """What is tried on this root, those that differ in their L2 weight alone side by side."""
+    return [
+        path
+        for streams in fusion.subsets(root.config.streams)
+        for path in search.paths(streams, root.config.fusion, root.config.tune.l2)
+    ]
 
 
 def write_attempts(store: Store, key: str, fingerprint: str, attempts: Sequence[Attempt]) -> None:
@@ -75,7 +79,8 @@ def read_attempts(store: Store, key: str, fingerprint: str) -> dict[float, Attem
 def write_svm(root: Root) -> Svm:
     """Make tables/svm of the root's seeds, all of whose attempts are there; a table that says the same stays."""
     fingerprint = record(root, "svm")["fingerprint"]
-    rows = [_row(root, setting, fingerprint) for setting in all_settings(root)]
+    n_val = len(labelled(root, root.config.seeds[0])["val"].target)
+    rows = [row for path in all_paths(root) for row in _rows(root, path, fingerprint, n_val)]
     chosen = search.best({_of(row): row["val_top1"] for row in rows})
     for row in rows:
         row["chosen"] = _of(row) == chosen
@@ -91,8 +96,21 @@ def write_svm(root: Root) -> Svm:
 
 def chosen_setting(root: Root) -> Setting | None:
     """The setting that the search chose; None where there was no search. InputError where it has not ended."""
+    return next((_of(row) for row in _searched(root) if row["chosen"]), None)
+
+
+def best_settings(root: Root) -> dict[tuple[str, ...], Setting]:
+    """Streams -> the setting of theirs that was best; empty where there was no search. InputError as above."""
+    top1: dict[tuple[str, ...], dict[Setting, float]] = {}
+    for row in _searched(root):
+        top1.setdefault(tuple(row["streams"]), {})[_of(row)] = row["val_top1"]
+    return {streams: search.best(values) for streams, values in top1.items()}
+
+
+def _searched(root: Root) -> list[dict[str, Any]]:
+    """The rows of tables/svm; none where there was no search."""
     if not root.begun("svm"):
-        return None
+        return []
     key = layout.table("svm")
     try:
         data = root.output.read(key)
@@ -103,23 +121,23 @@ def chosen_setting(root: Root) -> Setting | None:
     table = schema.from_parquet(data, schema.SVM, f"{root.output.url}/{key}")
     if schema.fingerprint_of(data) != record(root, "svm")["fingerprint"]:
         raise InputError(f"{root.output.url}/{key}: made with other settings or data; run `actionrec tune svm` again")
-    return next((_of(row) for row in table.to_pylist() if row["chosen"]), None)
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows
 
 
-def _row(root: Root, setting: Setting, fingerprint: str) -> dict[str, Any]:
-    attempts = []
+def _rows(root: Root, path: Sequence[Setting], fingerprint: str, n_val: int) -> list[dict[str, Any]]:
+    """The rows of settings that differ in their L2 weight alone; each seed's trial is read once."""
+    of_seeds = []
     for seed in root.config.seeds:
-        key = layout.svm_trial(setting.streams, setting.normalization, seed)
-        attempts.append((read_attempts(root.output, key, seeded(fingerprint, seed)) or {})[setting.l2])
-    mean, deviation = metrics.mean_sd([each.val_top1 for each in attempts])
-    return {
-        **asdict(setting),
-        "seeds": list(root.config.seeds),
-        "n_val": len(labelled(root, root.config.seeds[0])["val"].target),
-        "val_top1": mean,
-        "val_top1_sd": deviation,
-        "converged": all(each.converged for each in attempts),
-    }
+        key = layout.svm_trial(path[0].streams, path[0].normalization, seed)
+        of_seeds.append(read_attempts(root.output, key, seeded(fingerprint, seed)) or {})
+    rows = []
+    for setting in path:
+        attempts = [found[setting.l2] for found in of_seeds]
+        mean, deviation = metrics.mean_sd([each.val_top1 for each in attempts])
+        figures = {"val_top1": mean, "val_top1_sd": deviation, "converged": all(each.converged for each in attempts)}
+        rows.append({**asdict(setting), "seeds": list(root.config.seeds), "n_val": n_val} | figures)
+    return rows
 
 
 def _of(row: dict[str, Any]) -> Setting:

@@ -12,19 +12,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from actionrec import schema
+from actionrec.catalog.evidence import caution
 from actionrec.learning import metrics
-from actionrec.learning.architectures import TABLE1
+from actionrec.learning.architectures import TABLE1, Architecture
 from actionrec.reporting import plots
-from actionrec.reporting.evaluation import figure, render
+from actionrec.reporting.evaluation import NOT_RUN, figure, render, verdict
 from actionrec.stages import provenance
 from actionrec.storage import layout, trials
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root
 from actionrec.storage.samples import samples
 from actionrec.storage.store import put_changed
-from actionrec.storage.trials import Outcome
+from actionrec.storage.trials import BASELINE, Outcome
 
-BASELINE = "mean over time + SVM"
 TOP = 5
 
 Ranks = NDArray[np.int64]  # [N] of each video, how many classes come before its own
@@ -36,6 +36,7 @@ class Table1:
 
     table: pa.Table
     failed: Mapping[str, str]  # trial -> why
+    caution: str  # why nothing can be read into the figures; empty where something can
 
     def facts(self) -> dict[str, object]:
         """What a person is told: the row that validation marks, the baseline, and what is not there."""
@@ -44,17 +45,44 @@ class Table1:
         found: dict[str, object] = {"rows": f"{len(done)} of {len(rows) - 1} of Table I finished"}
         for row in (row for row in rows if row["best_on_validation"] or row["model"] == BASELINE):
             found[row["model"]] = f"test top-1 {figure(row, 'top1')}"
+        if any(row["best_on_validation"] for row in rows):
+            said = verdict(rows[-1]["difference_low"], rows[-1]["difference_high"], bool(self.caution))
+            found["averaging over time"] = f"{said}{' than the best row' if said in ('better', 'worse') else ''}"
+        return found | ({"caution": self.caution} if self.caution else {})
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The labelled videos of a split, and which of them have the stream."""
+
+    groups: Sequence[str]  # [N]
+    places: NDArray[np.int64]  # [n <= N] of those that have it, in the order of their ranks
+
+    def all(self, ranks: Ranks, classes: int) -> Ranks:
+        """[N]; a video that lacks the stream comes after every class, as it does in `evaluate`: it counts as wrong."""
+        found = np.full(len(self.groups), classes, np.int64)
+        found[self.places] = ranks
         return found
 
 
 @dataclass(frozen=True)
 class _Judge:
-    """What figures are made from: the test videos' groups, the number of classes, and how often to resample."""
+    """What figures are made from: the videos of the splits, the number of classes, and how often to resample."""
 
-    groups: Sequence[str]
+    sides: Mapping[str, _Side]
     classes: int
     resamples: int
     seed: int
+
+    def val(self, outcome: Outcome) -> Ranks:
+        return self.sides["val"].all(np.array(outcome.val_rank, np.int64), self.classes)
+
+    def test(self, outcome: Outcome) -> Ranks:
+        return self.sides["test"].all(np.array(outcome.test_rank, np.int64), self.classes)
+
+    def counts(self) -> dict[str, int]:
+        test = self.sides["test"]
+        return {"n_test": len(test.groups), "n_judged": len(test.places)}
 
     def figures(self, val: Sequence[Ranks], test: Sequence[Ranks]) -> dict[str, Any]:
         """Validation and test accuracies of some seeds."""
@@ -66,11 +94,11 @@ class _Judge:
         return found
 
     def interval(self, name: str, values_N: NDArray[np.float64]) -> dict[str, Any]:
-        low, high = metrics.interval(values_N, self.groups, self.resamples, self.seed) or (None, None)
+        low, high = metrics.interval(values_N, self.sides["test"].groups, self.resamples, self.seed) or (None, None)
         return {f"{name}_low": low, f"{name}_high": high}
 
 
-def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_test: Ranks) -> Table1:
+def write_table1(root: Root, fingerprint: str, baseline: Outcome) -> Table1:
     """Make tables/table1 from what the trials of the root's seeds have come to; a table that says the same stays."""
     ended = {
         row.name: [
@@ -81,18 +109,13 @@ def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_tes
         for row in TABLE1
     }
     judge = _judge(root)
-    rows = [_row(root, judge, row.name, row.units, ended[row.name]) for row in TABLE1]
+    rows = [_row(root, judge, row, ended[row.name]) for row in TABLE1]
     rows.append(
-        {
-            "model": BASELINE,
-            "status": "baseline",
-            "best_on_validation": False,
-            "seeds": [],
-            "n_test": len(baseline_test),
-        }
-        | judge.figures([baseline_val], [baseline_test])
+        {"model": BASELINE, "status": "baseline", "best_on_validation": False, "seeds": []}
+        | judge.counts()
+        | judge.figures([judge.val(baseline)], [judge.test(baseline)])
     )
-    table = pa.Table.from_pylist(_compared(rows, judge, ended, baseline_test), schema=schema.TABLE1)
+    table = pa.Table.from_pylist(_compared(rows, judge, ended, judge.test(baseline)), schema=schema.TABLE1)
     _write(root, table, fingerprint)
     failed = {
         f"{each.name}, seed {each.seed}": each.reason
@@ -100,39 +123,47 @@ def write_table1(root: Root, fingerprint: str, baseline_val: Ranks, baseline_tes
         for each in outcomes
         if each.status == "failed"
     }
-    return Table1(table, failed)
+    return Table1(table, failed, caution(root.catalog()))
 
 
 def _judge(root: Root) -> _Judge:
     found, catalog = samples(root, root.config.tune.stream), root.catalog()
-    group_of = dict(zip(catalog["video_id"].to_pylist(), catalog["group"].to_pylist(), strict=True))
-    groups = [group_of[video.video_id] for video in found.of("test")]
-    return _Judge(groups, len(found.labels), root.config.fusion.bootstrap, root.config.seed)
+    columns = [catalog[name].to_pylist() for name in ("video_id", "label", "split", "group")]
+    labels, sides = set(found.labels), {}
+    for split in ("val", "test"):
+        rows = [(i, group) for i, label, side, group in zip(*columns, strict=True) if side == split and label in labels]
+        place = {video_id: number for number, (video_id, _) in enumerate(rows)}
+        with_stream = [place[video.video_id] for video in found.of(split)]
+        sides[split] = _Side([group for _, group in rows], np.array(with_stream, np.int64))
+    return _Judge(sides, len(found.labels), root.config.fusion.bootstrap, root.config.seed)
 
 
-def _row(root: Root, judge: _Judge, name: str, units: int, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def _row(root: Root, judge: _Judge, architecture: Architecture, outcomes: Sequence[Outcome]) -> dict[str, Any]:
     done = [each for each in outcomes if each.status == "done"]
     row: dict[str, Any] = {
-        "model": name,
-        "units": units,
+        "model": architecture.name,
+        "units": architecture.units,
         "status": _status(root, outcomes),
+        "paper_top1": architecture.paper_top1,
+        "paper_top5": architecture.paper_top5,
         "best_on_validation": False,
     }
     if not done:
         return row | {"seeds": []}
     return (
         row
-        | {"seeds": [each.seed for each in done], "parameters": done[0].parameters, "n_test": len(done[0].test_rank)}
+        | {"seeds": [each.seed for each in done], "parameters": done[0].parameters}
+        | judge.counts()
         | {"epochs": float(np.mean([len(each.history) for each in done]))}
         | {"seconds_per_epoch": float(np.mean([epoch["seconds"] for each in done for epoch in each.history]))}
-        | judge.figures([np.array(each.val_rank) for each in done], [np.array(each.test_rank) for each in done])
+        | judge.figures([judge.val(each) for each in done], [judge.test(each) for each in done])
     )
 
 
 def _status(root: Root, outcomes: Sequence[Outcome]) -> str:
     """One word where all seeds are alike; else what came of each."""
     by_seed = {each.seed: f"{each.status}: {each.reason}" if each.reason else each.status for each in outcomes}
-    said = {seed: by_seed.get(seed, "not run") for seed in root.config.seeds}
+    said = {seed: by_seed.get(seed, NOT_RUN) for seed in root.config.seeds}
     if len(set(said.values())) == 1:
         return next(iter(said.values()))
     return "; ".join(f"seed {seed} {what}" for seed, what in said.items())
@@ -141,15 +172,16 @@ def _status(root: Root, outcomes: Sequence[Outcome]) -> str:
 def _compared(
     rows: list[dict[str, Any]], judge: _Judge, ended: Mapping[str, Sequence[Outcome]], baseline_test: Ranks
 ) -> list[dict[str, Any]]:
-    """The rows with the best on validation marked, and every other one's difference from it."""
-    candidates = [row for row in rows if row["seeds"]]
+    """The rows with the best on validation marked, and every other comparable one's difference from it."""
+    comparable = {name for name, outcomes in ended.items() if _is_comparable(outcomes)}
+    candidates = [row for row in rows if row["model"] in comparable]
     if not candidates:
         return rows
     best = max(candidates, key=lambda row: row["val_top1"])
     hits = {
-        name: _hits([np.array(each.test_rank) for each in outcomes if each.status == "done"], 1)
+        name: _hits([judge.test(each) for each in outcomes if each.status == "done"], 1)
         for name, outcomes in ended.items()
-        if any(each.status == "done" for each in outcomes)
+        if name in comparable
     } | {BASELINE: _hits([baseline_test], 1)}
     for row in rows:
         if row is best:
@@ -158,6 +190,11 @@ def _compared(
             gain_N = hits[row["model"]] - hits[best["model"]]
             row |= {"difference": float(gain_N.mean())} | judge.interval("difference", gain_N)
     return rows
+
+
+def _is_comparable(outcomes: Sequence[Outcome]) -> bool:
+    """Whether every seed that was begun has finished: seeds that a scheduler spares were chosen by how they did."""
+    return bool(outcomes) and all(each.status == "done" for each in outcomes)
 
 
 def _hits(ranks: Sequence[Ranks], k: int) -> NDArray[np.float64]:
@@ -181,7 +218,7 @@ def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
         f"Seeds: {', '.join(map(str, root.config.seeds))}. Sweep: {fingerprint}."
     )
     files = {
-        layout.table("table1", "md"): render("table1", table, made_by).encode(),
+        layout.table("table1", "md"): render("table1", table, made_by, caution(root.catalog())).encode(),
         layout.table("table1", "svg"): plots.table1(table.to_pylist()).encode(),
         layout.table("table1"): schema.to_parquet(table, fingerprint),
     }

@@ -33,6 +33,7 @@ class Reconciled:
     no_decoder: int = 0  # of no_audio: with a sound track that no decoder knows
     missing: tuple[str, ...] = ()  # videos that no committed part accounts for
     repeated: tuple[str, ...] = ()  # videos that stand more than once in a stream's status
+    leaks: tuple[str, ...] = ()  # warnings about files that are on both sides of a split
 
     @property
     def videos(self) -> int:

@@ -246,9 +246,11 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     if stage == "extract" and not configuration.random_networks(config):
         irrelevant |= {"seed"}
     if stage == "tune":
-        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention")}
+        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention", "heads")}
+    if not config.rnn.attention or config.rnn.heads == 1:  # as it was before there was a choice
+        irrelevant |= {"rnn.heads"}
     if stage == "fusion":
-        irrelevant |= {"fusion.bootstrap"}
+        irrelevant |= {"fusion.bootstrap"} | (set() if config.fusion.refit else {"fusion.refit"})
     names = tuple(name for name in _SECTIONS[stage] if name.endswith("."))
     chosen = {
         key: list(value) if isinstance(value, tuple) else value  # as JSON gives it back

@@ -8,10 +8,12 @@ from actionrec.errors import InputError
 from actionrec.storage import layout
 from actionrec.storage.store import Store
 
+BASELINE = "mean over time + SVM"  # what stands beside the rows: no network, and no seed but the first
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """One row of Table I with one seed.
+    """One row of Table I with one seed, or the baseline.
 
     The ranks say of each video how many classes came before its own. A trial that failed, or that the scheduler
     stopped, has none: only finished networks are judged.

@@ -16,7 +16,7 @@ from tests.tiny_roots import snapshot
 pytestmark = pytest.mark.timeout(900)
 
 JOB = REPOSITORY / "jobs/tune.py"
-ROWS = ["GRU 256", "LSTM 256", "BiGRU 256"]
+ROWS = ["LSTM 256", "GRU 512", "BiGRU 512"]
 SETTINGS = {
     "streams": ["spatial"],
     "tune": {"rows": ROWS, "trials": 1},
@@ -57,7 +57,7 @@ def test_a_killed_driver_loses_no_finished_trial_and_goes_on_within_the_unfinish
     root = tmp_path / "root"
     make_root(root, settings=SETTINGS)
     with Driver("rnn", "--root", root, script=JOB) as driver:
-        driver.wait_until(lambda: len(outcomes(root)) == 1 and under_way(root, "LSTM 256"))
+        driver.wait_until(lambda: len(outcomes(root)) == 1 and under_way(root, "GRU 512"))
         driver.kill()
         assert not driver.orphans(), "trials outlive their driver"
     before = {name: stamp for name, stamp in snapshot(root / "tune/rnn").items() if name.endswith(".json")}
@@ -74,7 +74,7 @@ def test_a_killed_trial_is_run_again_from_its_checkpoint(calm: Path, tmp_path: P
     root = tmp_path / "root"
     make_root(root, settings=SETTINGS)
     with Driver("rnn", "--root", root, script=JOB) as driver:
-        driver.wait_until(lambda: under_way(root, "GRU 256"))
+        driver.wait_until(lambda: under_way(root, "LSTM 256"))
         trials = driver.processes(TRIAL)
         assert trials, driver.output()
         for process in trials:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from actionrec.features import flow_codec
+from actionrec.features import flow_codec, motion_cnn
 from actionrec.features.motion_cnn import (
     MotionCNN,
     MotionEmbedder,
@@ -16,7 +16,7 @@ from actionrec.features.motion_cnn import (
     to_px,
     training_stack,
 )
-from actionrec.features.stacks import stack
+from actionrec.features.stacks import stack, stack_starts
 
 HEIGHT, WIDTH, BOUND = 16, 20, 20.0
 
@@ -80,3 +80,22 @@ def test_an_embedding_does_not_depend_on_the_batch() -> None:
     assert whole.shape == (3, 2048) and whole.dtype == np.float32
     alone = MotionEmbedder(network(), batch=1)(clip, [0, 5, 20])
     np.testing.assert_allclose(alone, whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("pairs", [1, 10, 14, 25])
+def test_a_training_stack_begins_anywhere_with_equal_chance(pairs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last start came up as often as all frames of the clip's last ten flows together."""
+    starts: list[int] = []
+    stack = np.zeros((20, 1, 1), np.int8)
+
+    def note(row: dict[str, Any], frame_index: int) -> np.ndarray[Any, np.dtype[np.int8]]:
+        starts.append(int(stack_starts(pairs, [frame_index])[0]))
+        return stack
+
+    monkeypatch.setattr(motion_cnn, "stack_levels", note)
+    rng = np.random.default_rng(0)
+    for _ in range(4000):
+        training_stack({"flow": [b""] * pairs}, rng, mirror=False)
+    count = max(1, pairs - 9)
+    found = np.bincount(starts, minlength=count)
+    assert len(found) == count and np.abs(found / 4000 - 1 / count).max() < 4 * (0.25 / 4000) ** 0.5

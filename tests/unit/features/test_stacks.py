@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from actionrec.features.stacks import stack, stack_starts
+from actionrec.features.stacks import stack, stack_starts, stacks_in
 
 
 def numbered(pairs, height=2, width=3):
@@ -17,6 +17,11 @@ def test_starts_are_clamped_to_the_last_whole_stack():
     assert stack_starts(30, [0, 7, 20, 21, 30]).tolist() == [0, 7, 20, 20, 20]
     assert stack_starts(10, [0, 5, 10]).tolist() == [0, 0, 0]
     assert stack_starts(4, [0, 3, 4]).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("pairs", [0, 1, 9, 10, 11, 30])
+def test_there_are_as_many_stacks_as_starts(pairs):
+    assert stacks_in(pairs) == len(set(stack_starts(pairs, range(pairs + 1)).tolist()))
 
 
 @pytest.mark.parametrize(

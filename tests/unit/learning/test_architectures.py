@@ -1,10 +1,15 @@
 """The rows of Table I."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from actionrec.config import Rnn
-from actionrec.learning.architectures import BEST, TABLE1
+from actionrec.errors import InputError
+from actionrec.learning.architectures import BEST, HEADS, TABLE1, chosen
 from actionrec.learning.rnn import SequenceClassifier, parameters
+from actionrec.storage import layout
 
 NAMED = {row.name: row for row in TABLE1}
 
@@ -14,8 +19,28 @@ def test_seventeen_networks_and_two_variants_of_the_best() -> None:
     networks = {row.trained_as() for row in TABLE1}
     assert len(networks) == 18 and len([row for row in networks if not row.attention]) == 17
     assert {row.name: row.trained_as().name for row in TABLE1 if row.trained_as() != row} == {
-        "S.BiGRU 512 + SVM": "S.BiGRU 512"
+        "S. BiGRU 512 + SVM": "S. BiGRU 512"
     }
+
+
+def test_stacked_rows_are_those_of_the_paper() -> None:
+    stacked = [
+        (row.cell, row.bidirectional, row.units) for row in TABLE1 if row.layers == 2 and row.trained_as() == row
+    ]
+    lstm, gru = [("lstm", False, 512), ("lstm", False, 1024)], [("gru", False, 512), ("gru", False, 1024)]
+    both = [("gru", True, 512), ("gru", True, 1024), ("lstm", True, 512), ("gru", True, 512)]  # the last with attention
+    assert stacked == [*lstm, *gru, *both]
+
+
+def test_the_kept_trials_of_a_network_lie_where_they_lay_before_names_had_spaces() -> None:
+    assert layout.trial("S. BiGRU 512", 2) == layout.trial("S.BiGRU 512", 2) == "tune/rnn/s-bigru-512-seed-2.json"
+
+
+def test_rows_are_chosen_by_name_in_the_tables_order() -> None:
+    assert chosen(()) == list(TABLE1)
+    assert [row.name for row in chosen(["S.BiGRU 512 + SVM", "lstm 256"])] == ["LSTM 256", "S. BiGRU 512 + SVM"]
+    with pytest.raises(InputError, match=r"tune\.rows: there is no row 'BiLSTM 256'.*--set tune\.rows.*BiLSTM 512"):
+        chosen(["LSTM 256", "BiLSTM 256"])
 
 
 def test_the_best_row_is_the_default_network() -> None:
@@ -23,7 +48,7 @@ def test_the_best_row_is_the_default_network() -> None:
 
 
 def test_a_row_changes_the_architecture_and_nothing_else() -> None:
-    rnn = Rnn(lr=0.5, dropout=0.1, attention=True)
+    rnn = Rnn(lr=0.5, dropout=0.1, attention=True, heads=8)
     found = NAMED["LSTM 1024"].of(rnn)
     assert (found.cell, found.units, found.layers, found.bidirectional, found.attention) == (
         "lstm",
@@ -32,7 +57,7 @@ def test_a_row_changes_the_architecture_and_nothing_else() -> None:
         False,
         False,
     )
-    assert (found.lr, found.dropout) == (0.5, 0.1)
+    assert (found.lr, found.dropout, found.heads) == (0.5, 0.1, 1)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -43,10 +68,20 @@ def test_the_parameters_are_those_of_the_formula(name: str) -> None:
     for _ in range(row.layers):
         expected += directions * gates * row.units * (inputs + row.units + 2)
         inputs = directions * row.units
-    expected += (inputs + 1) * classes + (3 * width * width if row.attention else 0)
+    inner = -(-width // HEADS) * HEADS
+    expected += (inputs + 1) * classes + (4 * width * inner if row.attention else 0)
     assert parameters(row.of(Rnn()), width, classes) == expected
 
 
 def test_a_row_builds_a_network() -> None:
-    network = SequenceClassifier(NAMED["BiLSTM 256"].of(Rnn()), 4, 3)
-    assert network.embedding_width == 512
+    network = SequenceClassifier(NAMED["BiLSTM 512"].of(Rnn()), 4, 3)
+    assert network.embedding_width == 1024
+
+
+def test_the_kept_outcomes_are_of_rows_that_exist_and_of_their_networks() -> None:
+    """docs/results: what was trained on features of 512 numbers of 14 classes."""
+    kept = sorted(Path(__file__).parents[3].joinpath("docs/results/ucf101_vgg14").glob("*.json"))
+    rows = {layout.trial(row.name, seed).rpartition("/")[2]: row for row in TABLE1 for seed in range(3)}
+    assert len(kept) == 18 and {path.name for path in kept} <= set(rows)
+    for path in kept:
+        assert json.loads(path.read_text())["parameters"] == parameters(rows[path.name].of(Rnn()), 512, 14), path.name

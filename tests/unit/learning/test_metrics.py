@@ -71,7 +71,8 @@ def slow_interval(hits: list[float], groups: list[str], resamples: int, seed: in
     for _ in range(resamples):
         drawn = [names[place] for place in random.integers(len(names), size=len(names))]
         means.append(np.mean([hit for name in drawn for hit in members[name]]))
-    return float(np.percentile(means, 2.5)), float(np.percentile(means, 97.5))
+    outside = 100 * metrics.tail(len(names))
+    return float(np.percentile(means, outside)), float(np.percentile(means, 100 - outside))
 
 
 def test_the_interval_is_that_of_a_slow_loop() -> None:
@@ -96,6 +97,12 @@ def test_the_interval_covers_the_normal_approximation() -> None:
     found = metrics.interval(hits, [str(number) for number in range(400)], 4000, seed=0)
     half = 1.96 * (0.75 * 0.25 / 400) ** 0.5
     assert found == pytest.approx((0.75 - half, 0.75 + half), abs=0.005)
+
+
+def test_few_groups_widen_the_interval_as_students_t_does() -> None:
+    """By hand for 5 groups: t of 4 degrees is 2.776; times sqrt(5 / 4) it is 3.104, beyond which lie 0.00095."""
+    assert metrics.tail(5) == pytest.approx(0.000954, abs=1e-5)
+    assert metrics.tail(10_000) == pytest.approx(0.025, abs=1e-4)
 
 
 def test_one_group_has_no_interval() -> None:

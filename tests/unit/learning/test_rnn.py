@@ -1,7 +1,6 @@
 """The recurrent networks of Table I, held against torch.nn run on each unpadded sequence."""
 
 import dataclasses
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,27 +9,14 @@ import torch
 from torch import nn
 
 from actionrec.config import Rnn
+from actionrec.learning.architectures import TABLE1
 from actionrec.learning.rnn import SequenceClassifier, pad, parameters, standardization
 
 WIDTH, CLASSES = 6, 3
 LENGTHS = [5, 1, 7, 2]
-# Table I: both cells at several sizes, one layer or two, one direction or both; and the best with self-attention.
-# The units are a sixteenth of the paper's.
-ONE_LAYER = [
-    (16, 1, False),
-    (32, 1, False),
-    (64, 1, False),
-    (128, 1, False),
-    (16, 1, True),
-    (32, 1, True),
-    (64, 1, True),
-]
-TWO_LAYERS = [(32, 2, False), (32, 2, True)]
+# Every network of Table I at a sixteenth of its units, and attention of one head.
 TABLE_1 = [
-    *(
-        Rnn(cell=cell, units=units, layers=layers, bidirectional=bidirectional)
-        for cell, (units, layers, bidirectional) in product(("lstm", "gru"), [*ONE_LAYER, *TWO_LAYERS])
-    ),
+    *(dataclasses.replace(row.of(Rnn()), units=row.units // 16) for row in TABLE1 if not row.svm),
     Rnn(units=32, attention=True),
 ]
 
@@ -59,7 +45,9 @@ def batch(items: list[np.ndarray[Any, np.dtype[np.float32]]]) -> tuple[torch.Ten
 
 
 def describe(rnn: Rnn) -> str:
-    return f"{rnn.cell}-{rnn.units}-{rnn.layers}-{'bi' if rnn.bidirectional else 'uni'}{'-att' * rnn.attention}"
+    return (
+        f"{rnn.cell}-{rnn.units}-{rnn.layers}-{'bi' if rnn.bidirectional else 'uni'}{'-att' * rnn.attention}{rnn.heads}"
+    )
 
 
 @pytest.mark.parametrize("rnn", TABLE_1, ids=describe)
@@ -104,6 +92,30 @@ def test_attention_is_the_softmax_of_scaled_products_added_to_the_input() -> Non
         weights_LL = (attention.query(x_LE) @ attention.key(x_LE).T / WIDTH**0.5).softmax(1)
         expected = x_LE + weights_LL @ attention.value(x_LE)
         torch.testing.assert_close(found[: len(sequence)], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_several_heads_are_attentions_on_their_own_parts_joined_by_a_matrix() -> None:
+    """H heads of E / H numbers, rounded up: here 4 heads of 2 numbers over inputs of 6."""
+    network = build(Rnn(units=8, attention=True, heads=4))
+    attention = network.attention
+    assert attention is not None and attention.query.weight.shape == (8, WIDTH)
+    seen = attention(*batch(sequences()))
+    for found, sequence in zip(seen, sequences(), strict=True):
+        x_LE = torch.from_numpy(sequence)
+        query, key, value = (each(x_LE) for each in (attention.query, attention.key, attention.value))
+        heads = [
+            (query[:, of] @ key[:, of].T / 2**0.5).softmax(1) @ value[:, of]
+            for of in (slice(start, start + 2) for start in (0, 2, 4, 6))
+        ]
+        expected = x_LE + attention.join(torch.cat(heads, 1))
+        torch.testing.assert_close(found[: len(sequence)], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_with_attention_of_before_heads_were_counted_is_the_same_network() -> None:
+    network = build(Rnn(**{"units": 8, "attention": True}))
+    assert sorted(name for name in network.state_dict() if "attention" in name) == [
+        f"attention.{name}.weight" for name in ("key", "query", "value")
+    ]
 
 
 def test_best_row_has_1024_numbers_of_2048_inputs() -> None:

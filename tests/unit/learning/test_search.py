@@ -36,7 +36,7 @@ def test_every_subset_meets_every_normalization_and_weight_and_the_papers_is_amo
 def test_an_attempt_is_scikit_learn_called_directly(l2: float) -> None:
     (train, target), (val, val_target) = embeddings(60, 1), embeddings(40, 2)
     setting = Setting(("spatial",), "none", l2)
-    _, top1 = search.attempt(setting, train, target, val, val_target, ["a", "b", "c"], Fusion(), 0)
+    ((_, top1),) = search.attempts([setting], train, target, val, val_target, ["a", "b", "c"], Fusion(), 0)
     machine = LinearSVC(loss="hinge", C=1 / (2 * l2 * 60), random_state=0, max_iter=10_000)
     machine.fit(train.vectors["spatial"].astype(np.float64), target)
     assert top1 == pytest.approx(float((machine.predict(val.vectors["spatial"]) == val_target).mean()))
@@ -45,7 +45,8 @@ def test_an_attempt_is_scikit_learn_called_directly(l2: float) -> None:
 def test_a_video_without_the_streams_of_a_setting_counts_as_wrong() -> None:
     train, target = embeddings(60, 1)
     val, val_target = embeddings(40, 2, silent=10)
-    model, top1 = search.attempt(Setting(("audio",), "l2", 1e-2), train, target, val, val_target, "abc", Fusion(), 0)
+    setting = Setting(("audio",), "l2", 1e-2)
+    ((model, top1),) = search.attempts([setting], train, target, val, val_target, "abc", Fusion(), 0)
     right = [np.argmax(s) == t for i, t in enumerate(val_target) if (s := model.decision(val.video(i))) is not None]
     assert len(right) == 30 and top1 == pytest.approx(sum(right) / 40)
 

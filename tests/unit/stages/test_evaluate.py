@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pandas as pd
@@ -11,12 +12,16 @@ import pytest
 from sklearn.svm import LinearSVC
 
 from actionrec import schema
+from actionrec.config import Fusion
 from actionrec.errors import InputError
+from actionrec.learning import fusion, metrics
+from actionrec.stages import svm
 from actionrec.stages.evaluate import evaluate
 from actionrec.stages.fuse import fuse, load_fused
 from actionrec.stages.labelled import labelled
+from actionrec.stages.svm import Attempt, best_settings, write_attempts, write_svm
 from actionrec.storage import layout
-from actionrec.storage.root import Root, open_root
+from actionrec.storage.root import Root, begin, open_root, record
 from tests.learnt_roots import learnt_root, put_embeddings
 from tests.tiny_features import clips
 from tests.tiny_roots import snapshot
@@ -49,6 +54,10 @@ def test_every_subset_is_judged_by_every_classifier_once(root: Root) -> None:
     assert ablation["top5"].notna().all()  # six classes: top-5 says something
     inside = (ablation["top1_low"] <= ablation["top1"]) & (ablation["top1"] <= ablation["top1_high"])
     assert inside.all() and ablation["top1_sd"].notna().all()
+    silent = sum(clip.split == "test" and not clip.has_audio for clip in clips(classes=6))
+    only_audio = [tuple(streams) == ("audio",) for streams in ablation["streams"]]
+    assert set(ablation["n_judged"][only_audio]) == {24 - silent} and silent > 0
+    assert set(ablation["n_judged"][[not each for each in only_audio]]) == {24}
     best = ablation["best_on_validation"]
     assert best.sum() == 1 and ablation["val_top1"][best].item() == ablation["val_top1"].max()
 
@@ -60,21 +69,78 @@ def test_the_figures_are_those_of_scikit_learn_called_directly(root: Root) -> No
     found = []
     for seed in (0, 1):
         sides = labelled(root, seed)
-        normalization = load_fused(root, seed).normalization
 
-        def features(side: str, sides: dict = sides, how: str = normalization) -> np.ndarray:
+        def features(side: str, how: str, sides: dict = sides) -> np.ndarray:
             blocks = []
             for stream in ("spatial", "motion"):
                 train, own = (sides[s].embeddings.vectors[stream].astype(np.float64) for s in ("train", side))
-                own = (own - train.mean(0)) / train.std(0) if how == "standardize" else own
-                blocks.append(own if how == "standardize" else own / np.linalg.norm(own, axis=1, keepdims=True))
+                unit = own / np.linalg.norm(own, axis=1, keepdims=True)
+                blocks.append({"standardize": (own - train.mean(0)) / train.std(0), "l2": unit, "none": own}[how])
             return np.concatenate(blocks, axis=1)
 
-        train, test = sides["train"], sides["test"]
-        c = 1 / (2 * root.config.fusion.l2 * len(train.target))
-        svm = LinearSVC(loss="hinge", C=c, random_state=seed, max_iter=10_000).fit(features("train"), train.target)
-        found.append(float((svm.predict(features("test")) == test.target).mean()))
+        train, c = sides["train"], 1 / (2 * root.config.fusion.l2 * len(sides["train"].target))
+        tried = []
+        for how in ("standardize", "l2", "none"):  # the row's own best on validation, of equals the first
+            machine = LinearSVC(loss="hinge", C=c, random_state=seed, max_iter=10_000)
+            machine.fit(features("train", how), train.target)
+            tried.append([(machine.predict(features(s, how)) == sides[s].target).mean() for s in ("val", "test")])
+        found.append(max(tried, key=lambda pair: pair[0])[1])
     assert row.top1 == pytest.approx(np.mean(found)) and row.top1_sd == pytest.approx(np.std(found, ddof=1))
+
+
+def test_each_row_has_its_own_best_weight_and_normalization(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not those of the winner: a root whose search found other settings best for other streams."""
+    root = learnt_root(tmp_path / "root", settings={"streams": ["spatial", "motion"], "tune": {"l2": [1.0]}})
+    put_embeddings(root, clips(classes=6), noise=3.0)
+    fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
+    wanted = {("spatial",): ("l2", 1.0), ("motion",): ("none", 0.01), ("spatial", "motion"): ("standardize", 0.01)}
+    for streams, chosen in wanted.items():
+        for normalization in ("standardize", "l2", "none"):
+            top1 = [(l2, float((normalization, l2) == chosen)) for l2 in (0.01, 1.0)]
+            key = layout.svm_trial(streams, normalization, 0)
+            write_attempts(root.output, key, f"{fingerprint}-0", [Attempt(l2, each, True) for l2, each in top1])
+    monkeypatch.setattr(svm, "read_attempts", count := Mock(wraps=svm.read_attempts))
+    write_svm(root)
+    assert count.call_count == 9  # each trial's file once, not once for each weight
+    assert {streams: (each.normalization, each.l2) for streams, each in best_settings(root).items()} == wanted
+    fuse(root)
+    evaluate(root)
+    sides, found = labelled(root, 0), table(root, "ablation")
+    for streams, (normalization, l2) in wanted.items():
+        train, val, test = (sides[split].embeddings.of(streams) for split in ("train", "val", "test"))
+        knobs = Fusion(normalization=normalization, l2=l2)
+        model = fusion.fit(
+            train, sides["train"].target, val, sides["val"].target, [f"c{i}" for i in range(6)], knobs, 0
+        )
+        row = next(r for r in found.itertuples() if tuple(r.streams) == streams and r.method == "svm")
+        assert row.top1 == pytest.approx(metrics.top_k(model.decisions(test), sides["test"].target, 1))
+
+
+def test_a_refitted_model_has_a_row_more_and_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    plain, refitted = (
+        learnt_root(tmp_path / str(refit), settings={"fusion": {"refit": refit}}) for refit in (False, True)
+    )
+    for each in (plain, refitted):
+        put_embeddings(each, clips(classes=6), noise=2.0)
+        fuse(each)
+        evaluate(each)
+    model, before = load_fused(refitted, 0), load_fused(plain, 0)
+    assert model.refitted and not before.refitted and model.candidates == before.candidates
+    sides = labelled(refitted, 0)
+    both = sides["train"].embeddings.joined(sides["val"].embeddings)
+    target = np.concatenate([sides["train"].target, sides["val"].target])
+    rule = (before.normalization, before.missing)
+    expected = fusion.fit_as(both, target, before.labels, "svm", *rule, refitted.config.fusion, 0)
+    np.testing.assert_array_equal(model.classifiers[0].weight, expected.classifiers[0].weight)
+    rows = [table(each, "ablation").to_dict("records") for each in (plain, refitted)]
+    (more,) = [row for row in rows[1] if row["method"] == "svm, refitted"]
+    assert tuple(more["streams"]) == model.streams and np.isnan(more["val_top1"]) and not more["best_on_validation"]
+    test = sides["test"]
+    assert more["top1"] == metrics.top_k(model.decisions(test.embeddings.of(model.streams)), test.target, 1)
+    names = ("method", "val_top1", "top1", "best_on_validation")
+    others = [row for row in rows[1] if row is not more]
+    assert [[row[n] for n in names] for row in rows[0]] == [[row[n] for n in names] for row in others]
+    assert "fitted on train and validation" in table(refitted, "table2")["system"].tolist()[1]
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path) -> None:

@@ -116,3 +116,12 @@ def test_the_catalog_is_read_as_it_was_written(tmp_path: Path) -> None:
     table = pa.Table.from_pylist([row | {"class_index": None}], schema=schema.CATALOG)
     root.store.put(layout.CATALOG, schema.to_parquet(table, "x"))
     assert root.catalog().equals(table)
+
+
+def test_knobs_that_came_later_are_no_change_to_stages_made_before_them() -> None:
+    """These fingerprints were recorded by roots made before rnn.heads and fusion.refit existed."""
+    recorded = {"tune": "e440bad155153472", "rnn": "6f972cbc89ff5b19", "fusion": "b755c432ca3598e4"}
+    assert {stage: fingerprint(stage, load([]), {}) for stage in recorded} == recorded
+    assert fingerprint("rnn", load([{"rnn": {"attention": True}}]), {}) == "7468b584b9ef17c7"
+    several = load([{"rnn": {"attention": True, "heads": 8}}])
+    assert settings("rnn", several)["rnn.heads"] == 8 and "rnn.heads" not in settings("tune", several)

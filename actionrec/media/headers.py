@@ -5,7 +5,13 @@ import struct
 
 MATROSKA = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+LONGEST_ASF_HEADER_BYTES = 2**24
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def asf_header_bytes(head: bytes) -> int:
+    """How long an ASF header says it is, within reason: pictures may stand in it before what is looked for."""
+    return min(int.from_bytes(head[16:24], "little"), LONGEST_ASF_HEADER_BYTES)
 
 
 def asf_length_s(head: bytes) -> float | None:

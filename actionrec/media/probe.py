@@ -209,22 +209,26 @@ def _frames_shown(stream: VideoStream) -> int:
 
 def _tagged_end_s(stream: VideoStream) -> float | None:
     """Matroska's length of each track, which most of its writers put into a tag: hours, minutes, seconds."""
+    if "matroska" not in stream.container.format.name:  # a comment like any other, copied from who knows where
+        return None
     found = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d*)?)", stream.metadata.get("DURATION", ""))
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if container.format.name == "asf" and headers.ASF_PROPERTIES in (head := _head(container)):
-        return headers.asf_length_s(head)
+    if container.format.name == "asf":
+        head = _head(container, headers.asf_header_bytes(_head(container)))
+        if headers.ASF_PROPERTIES in head:
+            return headers.asf_length_s(head)
     if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     return container.duration / av.time_base if container.duration else None
 
 
-def _head(container: InputContainer) -> bytes:
+def _head(container: InputContainer, size_bytes: int = HEAD_BYTES) -> bytes:
     file: BinaryIO = cast(Any, container).file.file
     at = file.tell()  # FFmpeg reads on from here
     file.seek(0)
-    head = file.read(HEAD_BYTES)
+    head = file.read(size_bytes)
     file.seek(at)
     return head

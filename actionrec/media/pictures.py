@@ -140,7 +140,13 @@ class Pictures:
                 reached = f"{float(self._reached_s):.2f} of {promised_s:.2f} s"
                 raise VideoError(Reason.TRUNCATED, f"the file ends at {reached}{cause}")
         if not decoded:
-            raise VideoError(Reason.CORRUPT if self.damage else Reason.NO_FRAMES, f"no frame could be decoded{cause}")
+            raise VideoError(Reason.CORRUPT if self.damage else Reason.NO_FRAMES, f"{self._nothing()}{cause}")
+
+    def _nothing(self) -> str:
+        """Why no frame was handed on."""
+        if self.stream.frames and not self.header.frames_declared:
+            return f"the file's edit list shows none of its {self.stream.frames} frames"
+        return "no frame could be decoded"
 
     def _check_segment(self, cause: str) -> None:
         """Hold the video's end against the segment's, or against the file's own promise where that says none."""

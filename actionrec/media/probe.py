@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media import headers
+from actionrec.media.index import frames_shown, length_shown_s
 
 # Every container here keeps its pictures inside itself. Playlists (concat, hls, dash), sdp and image sequences do not.
 FORMATS = "avi,mov,mp4,matroska,webm,mpeg,mpegts,flv,asf,ogg,gif"
@@ -170,7 +171,7 @@ def describe(container: InputContainer, size_bytes: int) -> Probe:
         height=stream.codec_context.height,
         rate=stream.average_rate or stream.base_rate or None,
         time_base=stream.time_base,
-        frames_declared=_frames_shown(stream),
+        frames_declared=frames_shown(stream),
         duration_s=_duration_s(container, stream),
         has_audio=bool(container.streams.audio),
         size_bytes=size_bytes,
@@ -199,14 +200,6 @@ def codec_without_decoder(container: InputContainer, stream: Stream) -> str | No
     return repr(mark if name == "none" else name)
 
 
-def _frames_shown(stream: VideoStream) -> int:
-    """Frames that the container counts. An MP4's edit list may show a part only, which its index holds."""
-    index = stream.index_entries
-    if "mp4" not in stream.container.format.name or not stream.frames or not len(index):
-        return stream.frames
-    return sum(not entry.is_discard for entry in index)
-
-
 def _tagged_end_s(stream: VideoStream) -> float | None:
     """Matroska's length of each track, which most of its writers put into a tag: hours, minutes, seconds."""
     if "matroska" not in stream.container.format.name:  # a comment like any other, copied from who knows where
@@ -221,7 +214,8 @@ def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
         if headers.ASF_PROPERTIES in head:
             return headers.asf_length_s(head)
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        length_s = float(stream.duration * stream.time_base)
+        return min(length_s, length_shown_s(stream) or length_s)
     return container.duration / av.time_base if container.duration else None
 
 

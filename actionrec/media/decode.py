@@ -138,7 +138,7 @@ def _seek(container: InputContainer, pictures: Pictures) -> None:
             raise SeekError
         begin_s = pictures.begin_s - shift_s
         container.seek(math.floor((begin_s - PREROLL_S) / header.time_base), stream=stream)
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, OverflowError):  # or farther than FFmpeg can count
         raise SeekError from None
     pictures.landing = Landing(furthest, begin_s)
 

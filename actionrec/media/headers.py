@@ -21,7 +21,7 @@ def asf_length_s(head: bytes) -> float | None:
         return None
     length_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
     is_live = flags & 1  # nobody knew the length when the header was written
-    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0)
+    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0) or None  # or it was never filled in
 
 
 def matroska_codecs(head: bytes, kind: str) -> list[str]:

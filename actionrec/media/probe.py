@@ -105,7 +105,7 @@ def frames_in_clip(probe: Probe, clip: Clip) -> int:
 
 def _frames_at_rate(probe: Probe, clip: Clip, limits: Limits) -> int:
     """A guess where nothing is counted. Headers name absurd rates, hence the cap: decoding stops at it anyway."""
-    seconds = min(probe.duration_s or clip.max_s, clip.max_s)
+    seconds = clip.max_s if probe.duration_s is None else min(probe.duration_s, clip.max_s)
     return min(math.ceil(seconds * (probe.rate or 0)), limits.frames)
 
 

@@ -159,7 +159,7 @@ def test_a_segment_that_ends_before_the_sound_begins_has_none() -> None:
             packet.pts, packet.dts = (at + round(2 / packet.time_base) for at in (packet.pts, packet.dts))
         return True
 
-    data = copied("matroska", encode("matroska", moving(100, 48, 64), RATE, audio=clicks(4)), edit=move)
+    data = copied("matroska", encode("mp4", moving(100, 48, 64), RATE, audio=clicks(4)), edit=move)
     full = decoded(data)
     assert full.audio is not None and not full.audio[:16_000].any()
     assert decoded(data, Segment(0, 1)).audio is None

@@ -5,6 +5,7 @@ Every picture is 64x48 at 25 fps and every sound mono at 16 kHz unless the funct
 
 import functools
 import io
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -159,6 +160,27 @@ def edit_list(seconds_stored: int, seconds_shown: int) -> bytes:
     data = bytearray(repeated(16, 25 * seconds_stored, 25))
     at = data.index(b"elst") + 12
     data[at : at + 4] = (1000 * seconds_shown).to_bytes(4, "big")  # in the movie's time scale
+    return bytes(data)
+
+
+def edited(mp4: bytes, *edits: tuple[int, float | None]) -> bytes:
+    """The same pictures, alone in an MP4 whose index comes last, under another edit list: (milliseconds shown, from
+    which second of the track on; None: nothing is shown)."""
+    at = mp4.index(b"elst") - 4
+    (first,) = struct.unpack_from(">i", mp4, at + 20)
+    with av.open(io.BytesIO(mp4)) as source:
+        ticks_per_s = round(1 / source.streams.video[0].time_base)
+    rows = b"".join(
+        struct.pack(">IiI", shown_ms, -1 if at_s is None else round(at_s * ticks_per_s) + first, 1 << 16)
+        for shown_ms, at_s in edits
+    )
+    old_bytes = int.from_bytes(mp4[at : at + 4], "big")
+    new = struct.pack(">I4sII", 16 + len(rows), b"elst", 0, len(edits)) + rows
+    data = bytearray(mp4[:at] + new + mp4[at + old_bytes :])
+    for box in (b"moov", b"trak", b"edts"):
+        place = data.index(box) - 4
+        length = int.from_bytes(data[place : place + 4], "big") + len(new) - old_bytes
+        data[place : place + 4] = length.to_bytes(4, "big")
     return bytes(data)
 
 

@@ -25,7 +25,7 @@ from actionrec.media.landing import PREROLL_S
 
 RATE_HZ = 16_000
 Span = tuple[Fraction | float, Fraction | float]  # begin and end, in seconds
-GAP_S = Fraction(1, 20)  # a larger hole between two audio frames is silence; smaller ones are rounding
+GAP_S = Fraction(1, 20)  # a larger hole between two audio frames is silence, a larger overlap is cut; less is rounding
 
 
 class Run:
@@ -67,7 +67,6 @@ class Sound:
         self.error: VideoError | None = None  # no_decoder or corrupt
         self._max_s = max_s
         self._runs: list[Run] = []
-        self._shift_s = Fraction(0)  # what the times of the current timeline have slipped by
         self._reached: tuple[int, Fraction] | None = None  # timeline and end of the last frame
         self._damage: str | None = None
         if codec is not None:
@@ -136,6 +135,8 @@ class Sound:
             self.done = True
         elif span_s is not None and self._reached[1] < span_s[0] - PREROLL_S:
             return
+        elif last is not None and at_s < last.end_s - GAP_S:
+            return  # heard already: pieces laid end to end overlap by what an encoder puts before its sound
         elif last is not None and kind == last.kind and at_s - last.end_s <= GAP_S:
             last.append(frame)
         elif frame.samples:
@@ -150,18 +151,10 @@ class Sound:
         return timeline > 0 and waiting_s > self._max_s
 
     def _time_s(self, frame: AudioFrame, timeline: int) -> Fraction:
-        """A frame without a time follows the one before; so does one that steps back, and all after it with it."""
-        goes_on = self._reached is not None and self._reached[0] == timeline
-        expected_s = self._reached[1] if self._reached is not None and goes_on else Fraction(0)
-        if not goes_on:
-            self._shift_s = Fraction(0)
-        if frame.pts is None or frame.time_base is None:
-            return expected_s
-        at_s = frame.pts * frame.time_base + self._shift_s
-        if goes_on and at_s < expected_s - GAP_S:
-            self._shift_s += expected_s - at_s
-            return expected_s
-        return at_s
+        """As stored; a frame without a time follows the one before."""
+        if frame.pts is not None and frame.time_base is not None:
+            return frame.pts * frame.time_base
+        return self._reached[1] if self._reached is not None and self._reached[0] == timeline else Fraction(0)
 
     def _fail(self, reason: Reason, detail: str) -> None:
         self.error = VideoError(reason, detail)

@@ -27,6 +27,7 @@ from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media.audio import Sound
 from actionrec.media.clock import Timelines
+from actionrec.media.index import holds_several_edits
 from actionrec.media.landing import PREROLL_S, SEEKABLE, Landing, SeekError
 from actionrec.media.pictures import Emit, Pictures
 from actionrec.media.probe import check_limits, codec_without_decoder, describe, open_container, part_of, video_stream
@@ -123,6 +124,8 @@ def _seek(container: InputContainer, pictures: Pictures) -> None:
     header, stream = pictures.header, pictures.stream
     if header.container not in SEEKABLE or ("mp4" in header.container and not header.frames_declared):
         raise SeekError  # an MP4 in fragments has no index of all of them
+    if holds_several_edits(stream):
+        raise SeekError  # behind a seek, times lie otherwise about where two of them meet
     furthest = 0
     try:
         for packet in container.demux(stream):
@@ -135,7 +138,7 @@ def _seek(container: InputContainer, pictures: Pictures) -> None:
             raise SeekError
         begin_s = pictures.begin_s - shift_s
         container.seek(math.floor((begin_s - PREROLL_S) / header.time_base), stream=stream)
-    except av.error.FFmpegError:
+    except (av.error.FFmpegError, OverflowError):  # or farther than FFmpeg can count
         raise SeekError from None
     pictures.landing = Landing(furthest, begin_s)
 

@@ -5,7 +5,13 @@ import struct
 
 MATROSKA = b"\x1a\x45\xdf\xa3"
 MATROSKA_SEGMENT = b"\x18\x53\x80\x67"
+LONGEST_ASF_HEADER_BYTES = 2**24
 ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
+
+
+def asf_header_bytes(head: bytes) -> int:
+    """How long an ASF header says it is, within reason: pictures may stand in it before what is looked for."""
+    return min(int.from_bytes(head[16:24], "little"), LONGEST_ASF_HEADER_BYTES)
 
 
 def asf_length_s(head: bytes) -> float | None:
@@ -15,7 +21,7 @@ def asf_length_s(head: bytes) -> float | None:
         return None
     length_100ns, _, preroll_ms, flags = struct.unpack_from("<QQQI", head, at + 64)
     is_live = flags & 1  # nobody knew the length when the header was written
-    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0)
+    return None if is_live else max(length_100ns / 1e7 - preroll_ms / 1e3, 0.0) or None  # or it was never filled in
 
 
 def matroska_codecs(head: bytes, kind: str) -> list[str]:

@@ -140,7 +140,16 @@ class Pictures:
                 reached = f"{float(self._reached_s):.2f} of {promised_s:.2f} s"
                 raise VideoError(Reason.TRUNCATED, f"the file ends at {reached}{cause}")
         if not decoded:
-            raise VideoError(Reason.CORRUPT if self.damage else Reason.NO_FRAMES, f"no frame could be decoded{cause}")
+            raise VideoError(Reason.CORRUPT if self.damage else Reason.NO_FRAMES, f"{self._nothing()}{cause}")
+
+    def _nothing(self) -> str:
+        """Why no frame was handed on."""
+        if self.clock.ticks:
+            span = f"{float(self.begin_s):.6g} and {float(self.end_s):.6g} s"
+            return f"no frame begins between {span}; let the segment begin earlier or end later"
+        if self.stream.frames and not self.header.frames_declared:
+            return f"the file's edit list shows none of its {self.stream.frames} frames"
+        return "no frame could be decoded"
 
     def _check_segment(self, cause: str) -> None:
         """Hold the video's end against the segment's, or against the file's own promise where that says none."""
@@ -149,7 +158,7 @@ class Pictures:
         begin_s, end_s = float(self.begin_s), float(self.end_s)
         counted = self.header.frames_declared and self.header.duration_s
         promised_s = counted or max(self._promised_s() + float(clock.shift_s(0) or 0), 0.0)
-        if not self.shown:
+        if not self.shown and begin_s >= ends_s:
             reason = Reason.TRUNCATED if falls_short(ends_s, min(promised_s, begin_s)) else Reason.NO_FRAMES
             raise VideoError(reason, f"the segment begins at {begin_s:.2f} s, the video ends at {ends_s:.2f} s{cause}")
         if self._is_open:

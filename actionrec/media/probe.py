@@ -24,6 +24,7 @@ from av.video.stream import VideoStream
 from actionrec.config import Clip, Limits
 from actionrec.errors import Reason, VideoError
 from actionrec.media import headers
+from actionrec.media.index import frames_shown, length_shown_s
 
 # Every container here keeps its pictures inside itself. Playlists (concat, hls, dash), sdp and image sequences do not.
 FORMATS = "avi,mov,mp4,matroska,webm,mpeg,mpegts,flv,asf,ogg,gif"
@@ -104,7 +105,7 @@ def frames_in_clip(probe: Probe, clip: Clip) -> int:
 
 def _frames_at_rate(probe: Probe, clip: Clip, limits: Limits) -> int:
     """A guess where nothing is counted. Headers name absurd rates, hence the cap: decoding stops at it anyway."""
-    seconds = min(probe.duration_s or clip.max_s, clip.max_s)
+    seconds = clip.max_s if probe.duration_s is None else min(probe.duration_s, clip.max_s)
     return min(math.ceil(seconds * (probe.rate or 0)), limits.frames)
 
 
@@ -170,7 +171,7 @@ def describe(container: InputContainer, size_bytes: int) -> Probe:
         height=stream.codec_context.height,
         rate=stream.average_rate or stream.base_rate or None,
         time_base=stream.time_base,
-        frames_declared=_frames_shown(stream),
+        frames_declared=frames_shown(stream),
         duration_s=_duration_s(container, stream),
         has_audio=bool(container.streams.audio),
         size_bytes=size_bytes,
@@ -199,32 +200,29 @@ def codec_without_decoder(container: InputContainer, stream: Stream) -> str | No
     return repr(mark if name == "none" else name)
 
 
-def _frames_shown(stream: VideoStream) -> int:
-    """Frames that the container counts. An MP4's edit list may show a part only, which its index holds."""
-    index = stream.index_entries
-    if "mp4" not in stream.container.format.name or not stream.frames or not len(index):
-        return stream.frames
-    return sum(not entry.is_discard for entry in index)
-
-
 def _tagged_end_s(stream: VideoStream) -> float | None:
     """Matroska's length of each track, which most of its writers put into a tag: hours, minutes, seconds."""
+    if "matroska" not in stream.container.format.name:  # a comment like any other, copied from who knows where
+        return None
     found = re.fullmatch(r"(\d{1,3}):(\d\d):(\d\d(?:\.\d*)?)", stream.metadata.get("DURATION", ""))
     return int(found[1]) * 3600 + int(found[2]) * 60 + float(found[3]) if found else None
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float | None:
-    if container.format.name == "asf" and headers.ASF_PROPERTIES in (head := _head(container)):
-        return headers.asf_length_s(head)
+    if container.format.name == "asf":
+        head = _head(container, headers.asf_header_bytes(_head(container)))
+        if headers.ASF_PROPERTIES in head:
+            return headers.asf_length_s(head)
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
+        length_s = float(stream.duration * stream.time_base)
+        return min(length_s, length_shown_s(stream) or length_s)
     return container.duration / av.time_base if container.duration else None
 
 
-def _head(container: InputContainer) -> bytes:
+def _head(container: InputContainer, size_bytes: int = HEAD_BYTES) -> bytes:
     file: BinaryIO = cast(Any, container).file.file
     at = file.tell()  # FFmpeg reads on from here
     file.seek(0)
-    head = file.read(HEAD_BYTES)
+    head = file.read(size_bytes)
     file.seek(at)
     return head

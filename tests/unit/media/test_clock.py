@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from actionrec.config import Clip, Limits
+from actionrec.media.audio import GAP_S
 from actionrec.media.decode import Decoded, decode
-from tests.media_mixes import click_times_s, copied, later, recording
+from actionrec.media.encode import encode
+from tests.media_files import RATE, moving
+from tests.media_mixes import click_times_s, clicks, copied, later, recording
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "media"
 WRAP_S = Fraction(2**33, 90_000)
@@ -65,6 +68,22 @@ def test_a_pause_is_no_splice() -> None:
     assert video.audio is not None
     clicks_s = [0.5, 1.5, 2.5, 3.5, 9.5, 10.5, 11.5, 12.5]
     assert click_times_s(video.audio) == pytest.approx(clicks_s, abs=0.004)
+
+
+@pytest.mark.parametrize("audio_rate_hz", [16_000, 48_000])
+def test_sound_does_not_fall_behind_where_pieces_clocks_go_on(audio_rate_hz: int) -> None:
+    """An encoder puts silence before its sound, so that of each piece begins before the last one's has ended."""
+    piece = encode(
+        "mpegts",
+        moving(50, 48, 64),
+        RATE,
+        audio=np.repeat(clicks(2), audio_rate_hz // 16_000),
+        audio_rate_hz=audio_rate_hz,
+    )
+    video = decoded(b"".join(later(piece, 10 + 2 * number) for number in range(8)))
+    assert times_s(video) == [Fraction(k, 25) for k in range(400)]
+    assert video.audio is not None
+    assert click_times_s(video.audio) == pytest.approx(np.arange(0.5, 16), abs=float(GAP_S) + 0.01)
 
 
 def test_pictures_that_pause_while_the_sound_goes_on_are_no_splice() -> None:

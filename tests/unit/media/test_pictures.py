@@ -1,5 +1,9 @@
 """A video is judged by its own track: what is whole is never refused, and what was really cut never passes as whole."""
 
+import io
+import struct
+
+import av
 import pytest
 
 from actionrec.config import Clip, Limits
@@ -65,6 +69,34 @@ def test_a_file_that_was_really_cut_stays_truncated(container: str, lengths_s: t
     part = len(data) * 2 // 5  # short of the end of either track
     for cut in (data[:part], untagged(data)[:part]):
         assert failure(cut).reason is Reason.TRUNCATED
+
+
+def test_a_comment_in_ogg_promises_no_length() -> None:
+    """Copying a part of a Matroska file by stream copy takes along its tag, which says the length of the whole."""
+    sink = io.BytesIO()
+    with (
+        av.open(io.BytesIO(pictures(2, "webm", "libvpx"))) as source,
+        av.open(sink, "w", format="ogg") as output,
+    ):
+        track = output.add_stream_from_template(source.streams.video[0])
+        track.metadata["DURATION"] = "00:10:00.000000000"
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = track
+                output.mux(packet)
+    assert b"DURATION=00:10:00" in sink.getvalue()
+    assert len(decoded(sink.getvalue()).frames_THWC) == 50
+
+
+@pytest.mark.parametrize("part", [0.5, 0.2])
+def test_a_cut_asf_with_a_long_header_is_truncated(part: float) -> None:
+    """Anything may stand in it before the object that says the length, such as a picture or padding."""
+    data = tracks("asf", 4, 4)
+    size, objects = struct.unpack_from("<QI", data, 16)
+    padding = bytes.fromhex("74d40618dfca0945a4ba9aabcb96aae8") + struct.pack("<Q", 5000) + bytes(4976)
+    padded = data[:16] + struct.pack("<QI", size + 5000, objects + 1) + data[28:30] + padding + data[30:]
+    assert len(decoded(padded).frames_THWC) == 100
+    assert failure(padded[: 5000 + round(len(data) * part)]).reason is Reason.TRUNCATED
 
 
 def test_a_cut_behind_the_videos_own_end_does_not_concern_it() -> None:

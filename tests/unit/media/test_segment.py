@@ -153,6 +153,20 @@ def test_the_sound_is_of_the_same_span(container: str) -> None:
     assert np.abs(part.audio - full.audio[67_200 : 67_200 + len(part.audio)]).max() < 0.02
 
 
+def test_a_segment_that_ends_before_the_sound_begins_has_none() -> None:
+    def move(packet: Any) -> bool:
+        if packet.stream.type == "audio":
+            packet.pts, packet.dts = (at + round(2 / packet.time_base) for at in (packet.pts, packet.dts))
+        return True
+
+    data = copied("matroska", encode("mp4", moving(100, 48, 64), RATE, audio=clicks(4)), edit=move)
+    full = decoded(data)
+    assert full.audio is not None and not full.audio[:16_000].any()
+    assert decoded(data, Segment(0, 1)).audio is None
+    part = decoded(data, Segment(1, 3))
+    assert part.audio is not None and click_times_s(part.audio) == pytest.approx([1.5], abs=0.004)
+
+
 def test_the_first_seconds_of_a_segment_are_taken() -> None:
     part = decoded(whole("mp4"), Segment(4, None), Clip(width=64, height=48, max_s=1.5))
     assert len(part.frames_THWC) == 38  # times 0 to 1.48
@@ -177,6 +191,26 @@ def test_a_segment_that_the_video_does_not_fill_says_where_it_ends(container: st
     assert "8.00 s" in error.detail and "9.00 s" in error.detail
     assert len(decoded(data, Segment(6, 8.1)).frames_THWC) == 50  # within the rounding of headers
     assert len(decoded(data, Segment(6, 12), Clip(width=64, height=48, allow_partial=True)).frames_THWC) == 50
+
+
+@pytest.mark.parametrize("start_s", [1e18, 1e300])
+def test_a_segment_farther_than_ffmpeg_can_count_is_beyond_the_end(start_s: float) -> None:
+    error = failure(whole("mp4"), Segment(start_s, None))
+    assert (error.reason, "the video ends at 8.00 s" in error.detail) == (Reason.NO_FRAMES, True)
+
+
+def test_a_segment_beyond_the_end_of_large_pictures_is_not_too_large() -> None:
+    large = media_files.repeated(2048, 100, 25)
+    assert failure(large, Segment(5, 6), raw_gib=0.5).reason is Reason.NO_FRAMES
+    assert failure(large, Segment(0, None), raw_gib=0.5).reason is Reason.TOO_LARGE
+
+
+@pytest.mark.parametrize("container", ["mp4", "matroska", "avi"])
+@pytest.mark.parametrize(("start_s", "end_s"), [(3.001, 3.039), (7.97, None)])
+def test_a_segment_in_which_no_frame_begins_says_so(container: str, start_s: float, end_s: float | None) -> None:
+    error = failure(whole(container), Segment(start_s, end_s))
+    assert error.reason is Reason.NO_FRAMES
+    assert error.detail.startswith(f"no frame begins between {start_s} and")
 
 
 @pytest.mark.parametrize("container", ["matroska", "avi"])

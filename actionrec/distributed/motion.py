@@ -13,7 +13,7 @@ from actionrec import schema
 from actionrec.config import Config
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
-from actionrec.distributed.watcher import Watcher
+from actionrec.distributed.watcher import Watcher, turned
 from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models, parts
@@ -107,14 +107,14 @@ class MotionWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit the motion features of one part, an item being {"video_id": ...}."""
         ids = [item["video_id"] for item in items]
-        watcher.begin(part, len(ids))
+        again = watcher.begin(part, len(ids))
         failures = self._failures(part)
         usable = [video_id for video_id in ids if video_id not in failures]
         flow = read_rows(self._root, "flow", part, usable, schema.FLOW)
         sampled = read_rows(self._root, "spatial", part, usable, SAMPLED)
         rows: list[tuple[str, dict[str, Any]]] = []
         status: list[dict[str, Any]] = []
-        for video_id in ids:
+        for video_id in turned(ids, again):
             crashes = watcher.starting(part, video_id)
             started = time.perf_counter()
             error = failures.get(video_id) or watcher.given_up(part, video_id, crashes)
@@ -126,6 +126,9 @@ class MotionWorker:
                     error = failure
             status.append(_status_row(video_id, error, time.perf_counter() - started))
             watcher.finished(part, video_id, error is not None)
+        place = {video_id: number for number, video_id in enumerate(ids)}
+        rows.sort(key=lambda row: place[row[0]])
+        status.sort(key=lambda row: place[row["video_id"]])
         table = schema.embedding_table("motion", EMBEDDING_WIDTH, rows)
         self._put(layout.feature("motion", part), table)
         self._put(layout.commit_mark(part, "motion"), pa.Table.from_pylist(status, schema=schema.STATUS))

@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
-from actionrec.distributed.watcher import Watcher
+from actionrec.distributed.watcher import Watcher, turned
 from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
@@ -91,18 +91,21 @@ class PartWorker:
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
         videos = [Video(**item) for item in items]
-        watcher.begin(part, len(videos))
-        for loaded in self._loaded_ahead(videos):
-            video_id = loaded.video.video_id
+        for video, loading in self._loaded_ahead(turned(videos, watcher.begin(part, len(videos)))):
+            video_id = video.video_id
             given_up = watcher.given_up(part, video_id, watcher.starting(part, video_id))
+            loaded = Loaded(video) if given_up else loading.result()
             computed = self._compute(loaded, given_up)
             for stream, result in computed.items():
                 status.append(_status_row(loaded, stream, result))
                 if result.row is not None:
                     rows[stream].append((video_id, result.row))
             watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
-            del loaded, computed  # or one decoded video more would live while the next one is awaited
+            del loading, loaded, computed  # or one decoded video more would live while the next one is awaited
+        place = {video.video_id: number for number, video in enumerate(videos)}
+        status.sort(key=lambda row: place[row["video_id"]])
         for stream, stream_rows in rows.items():
+            stream_rows.sort(key=lambda row: place[row[0]])
             self._put(layout.feature(stream, part), self._streams.table(stream, stream_rows))
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
 
@@ -118,14 +121,12 @@ class PartWorker:
             return self._streams.compute(loaded.decoded)
         return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
 
-    def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[Loaded]:
+    def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[tuple[Video, Future[Loaded]]]:
         """The videos in order, decoded in the background; at most `_ahead` at once, counting the yielded one."""
-        waiting = deque(videos)
-        futures = deque(self._threads.submit(self._load, waiting.popleft()) for _ in videos[: self._ahead])
-        while futures:
-            yield futures.popleft().result()
-            if waiting:
-                futures.append(self._threads.submit(self._load, waiting.popleft()))
+        futures = deque(self._threads.submit(self._load, video) for video in videos[: self._ahead])
+        for place, video in enumerate(videos):
+            yield video, futures.popleft()
+            futures.extend(self._threads.submit(self._load, next_) for next_ in videos[place + self._ahead :][:1])
 
     def _load(self, video: Video) -> Loaded:
         start = read_end = time.perf_counter()

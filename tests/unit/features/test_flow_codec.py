@@ -108,3 +108,11 @@ def test_bytes_that_no_encoder_wrote_are_refused(data, complaint):
 def test_impossible_bounds_and_sizes_are_refused(bound_px, height, width):
     with pytest.raises(InputError, match="extract it again"):
         decode([jpeg(32, 24)], bound_px, height, width)
+
+
+def test_a_jpeg_that_was_cut_for_want_of_memory_is_not_stored(monkeypatch):
+    whole = cv2.imencode(".jpg", np.full((32, 24), 128, np.uint8))[1]
+    for data in (whole[: len(whole) // 2], ()):  # what OpenCV returns then
+        monkeypatch.setattr(cv2, "imencode", lambda *arguments, data=data: (False, data))
+        with pytest.raises(MemoryError, match="JPEG of 24x32"):
+            encode(np.zeros((1, 16, 24, 2), np.float32), bound_px=20, quality=90, stored_width=24, stored_height=16)

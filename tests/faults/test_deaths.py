@@ -1,5 +1,6 @@
 """Deaths of a part's worker, life after life: the real board, actor and part, without networks, processes or Ray."""
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 import ray
+import torch
 
 from actionrec.distributed.actor import _Actor
 from actionrec.distributed.board import Board, BoardWatcher
@@ -160,3 +162,24 @@ def test_workers_of_one_node_that_run_short_at_once_start_again() -> None:
 def test_a_part_begins_elsewhere_each_time() -> None:
     assert [turned("abcdef", times)[0] for times in range(4)] == ["a", "c", "e", "a"]
     assert all(sorted(turned(range(n), times)) == list(range(n)) for n in range(5) for times in range(4))
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), f"{PLACE}: the GPU's memory is full: lower "),
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            f"{PLACE}: OSError: [Errno 28] No space left on device; this is",
+        ),
+        (SystemExit(0), f"a worker failed on {PLACE}: SystemExit: 0; its log has more: "),
+        (ValueError("two\nlines"), f"a worker failed on {PLACE}: ValueError: two lines; its log has more: "),
+    ],
+)
+def test_what_ends_the_run_names_the_place(error: BaseException, said: str) -> None:
+    def fail() -> None:
+        raise error
+
+    course = Course(4, nowhere, at(("v2",), fail))
+    assert course.receipt["error"].startswith(said)
+    assert (course.deaths, course.life.stored) == (0, {})

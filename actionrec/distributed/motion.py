@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from actionrec import schema
+from actionrec.blame import Blame, blame, said
 from actionrec.config import Config
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
@@ -84,11 +85,16 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
 def motion_row(
     embedder: MotionEmbedder, flow: Mapping[str, Any], frame_index: Sequence[int], time_s: Sequence[float]
 ) -> dict[str, Any]:
-    """The motion columns of a clip from its row of the flow table. VideoError: the network gave NaN or infinity."""
+    """The motion columns of a clip from its row of the flow table. VideoError: its flow cannot be read or computed, or
+    the network gave NaN or infinity. What is the machine's fault is raised as it is; see actionrec.blame."""
     try:
         embeddings = embedder(flow, frame_index)
     except InputError as error:
         raise VideoError(Reason.CORRUPT, f"its stored flow cannot be read: {error}") from None
+    except Exception as error:
+        if blame(error) is not Blame.VIDEO:
+            raise
+        raise VideoError(Reason.COMPUTE, said(error)) from None
     if not np.isfinite(embeddings).all():
         raise VideoError(Reason.NON_FINITE, "the motion CNN gave NaN or infinity")
     return {"frame_index": frame_index, "time_s": time_s, "embedding": embeddings}

@@ -48,8 +48,8 @@ class _Actor:
         """What `work` returns, or what ends the run: whatever was raised, with the place where that was."""
         try:
             return work(), None
-        except ActionrecError as error:
-            return None, error
+        except ActionrecError as error:  # a file that could not be opened for want of handles, say, is one by its cause
+            return None, self._end(error) if blame(error) is Blame.PROCESS else error
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the driver is to say it
             traceback.print_exception(error)  # into the process's log
             place = self._watcher.place

@@ -16,7 +16,7 @@ from actionrec.distributed.board import Board, BoardWatcher
 from actionrec.distributed.part import Loaded, PartWorker, Video
 from actionrec.distributed.streams import Computed
 from actionrec.distributed.watcher import CRASHES, turned
-from actionrec.errors import VideoError
+from actionrec.errors import ActionrecError, VideoError
 from tests.tiny_roots import STREAMS
 
 PLACE = "node 192.0.2.1"
@@ -142,6 +142,14 @@ def test_a_video_at_which_the_loading_runs_short_is_given_up(bad: tuple[str, ...
     course = Course(8, at(bad, run_short), nowhere)
     assert course.given_up == set(bad)
     assert course.deaths == CRASHES * len(bad)
+
+
+def test_a_file_that_cannot_be_read_for_want_of_handles_ends_the_process_and_not_the_run() -> None:
+    def fail() -> None:
+        raise ActionrecError("v3: cannot be read (Too many open files)") from OSError(errno.EMFILE, "Too many")
+
+    course = Course(8, at(("v3",), fail), nowhere)
+    assert (course.given_up, course.deaths) == ({"v3"}, CRASHES)
 
 
 def test_a_worker_that_dies_at_whatever_it_is_given_charges_no_video() -> None:

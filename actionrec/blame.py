@@ -4,6 +4,7 @@ Imports none of the libraries whose exceptions it knows, since one that cannot b
 """
 
 import errno
+import os
 import re
 from enum import Enum
 
@@ -16,17 +17,42 @@ class Blame(Enum):
     MACHINE = "machine"  # nor would a new process: a full disk, a missing library, a GPU too small for the settings
 
 
-_BY_ERRNO = {
-    **dict.fromkeys((errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN), Blame.PROCESS),
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO), Blame.MACHINE),
+# Not ENXIO: a socket that lies among the videos raises it. Some systems lack some.
+_NUMBERS = {
+    Blame.PROCESS: "ENOMEM EMFILE ENFILE EAGAIN ENOBUFS",
+    Blame.MACHINE: "ENOSPC EDQUOT EROFS EIO EUCLEAN ENODEV"  # a disk, then a mount that is gone
+    " ESTALE ENOTCONN EREMOTEIO ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENOLCK",
 }
-_OPENCV_NO_MEMORY = "(-4:"  # in the text: OpenCV keeps `code` on the class, where the next error changes it
+_BY_ERRNO = {
+    getattr(errno, name): found for found, names in _NUMBERS.items() for name in names.split() if hasattr(errno, name)
+}
+_BY_KIND = {
+    "builtins.MemoryError": Blame.PROCESS,
+    "builtins.ImportError": Blame.MACHINE,
+    "torch.OutOfMemoryError": Blame.MACHINE,
+    "torch.AcceleratorError": Blame.PROCESS,
+    "torch.distributed.DistError": Blame.PROCESS,
+}
 _GPU_FULL = re.compile(r"(CUDA|HIP|XPU)\b.*out of memory|_STATUS_ALLOC_FAILED")
-_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|can't start new thread|std::bad_alloc")
-_DEVICE = re.compile(
-    r"(CUDA|HIP|XPU|cuDNN|CUBLAS|cuBLAS|cuFFT|cuSOLVER|cusolver|cuSPARSE|cusparse|NCCL|MIOpen|nvrtc|NVML|Triton)"
-    r"\b.*\b[Ee]rror\b|(CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE)_STATUS_|\bNVIDIA driver\b|\bCUDA driver\b"
-    r"|No CUDA GPUs are available|c10/cuda|CUDACachingAllocator"
+_SPEAKING = {"builtins.RuntimeError", "builtins.OSError", "cv2.error"}  # kinds whose text alone tells them apart
+_BY_TEXT = (  # the first that is found counts, before the kind
+    # what a library refuses: a video's odd shape, after which the device still works
+    (re.compile(r"_STATUS_(NOT_SUPPORTED|BAD_PARAM|INVALID_VALUE)|invalid configuration argument"), Blame.VIDEO),
+    (_GPU_FULL, Blame.MACHINE),
+    (re.compile("shared object"), Blame.MACHINE),
+    # PyTorch, C++, oneDNN and OpenCV, which keeps its code on the class, where the next error changes it
+    (re.compile(r"can't allocate memory|not enough memory|can't start new thread|std::bad_alloc"), Blame.PROCESS),
+    (re.compile(r"could not (create|execute) a primitive(?! desc)|could not create a memory object"), Blame.PROCESS),
+    (re.compile(r"error: \(-4:"), Blame.PROCESS),
+    # a device that is lost
+    (
+        re.compile(
+            r"(CUDA|HIP|XPU|cuDNN|CUBLAS|cuBLAS|cuFFT|cuSOLVER|cusolver|cuSPARSE|cusparse|NCCL|MIOpen|nvrtc|NVML|Triton)"
+            r"\b.*\b[Ee]rror\b|(CUDNN|CUBLAS|CUFFT|CUSOLVER|CUSPARSE)_STATUS_|\bNVIDIA driver\b|\bCUDA driver\b"
+            r"|No CUDA GPUs are available|c10/cuda|CUDACachingAllocator"
+        ),
+        Blame.PROCESS,
+    ),
 )
 
 
@@ -51,27 +77,30 @@ def sentence(error: BaseException) -> str:
 
 
 def _blame(error: BaseException) -> Blame:
-    if _is_gpu_full(error) or isinstance(error, ImportError):
-        return Blame.MACHINE
-    if isinstance(error, MemoryError) or _is_opencv_without_memory(error):
-        return Blame.PROCESS
-    if isinstance(error, OSError):
-        missing_library = error.errno is None and "shared object" in str(error)
-        return Blame.MACHINE if missing_library else _BY_ERRNO.get(error.errno or 0, Blame.VIDEO)
-    if not isinstance(error, RuntimeError):
-        return Blame.VIDEO
-    own = _kinds(error) & {"torch.AcceleratorError", "torch.distributed.DistError"}
-    return Blame.PROCESS if own or _NO_MEMORY.search(str(error)) or _DEVICE.search(str(error)) else Blame.VIDEO
+    number, kinds, text = _number(error), _kinds(error), str(error)
+    if number is not None:
+        return _BY_ERRNO.get(number, Blame.VIDEO)
+    if kinds & _SPEAKING:
+        for pattern, found in _BY_TEXT:
+            if pattern.search(text):
+                return found
+    return next((_BY_KIND[kind] for kind in kinds if kind in _BY_KIND), Blame.VIDEO)
+
+
+def _number(error: BaseException) -> int | None:
+    """An error's errno, also where its library put it into the text alone: "[Errno 28]", "Too many open files (24)"."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno
+    if not isinstance(error, OSError | RuntimeError):
+        return None
+    text = str(error)
+    return next((n for n in _BY_ERRNO if f"[errno {n}]" in text.lower() or f"{os.strerror(n)} ({n})" in text), None)
 
 
 def _is_gpu_full(error: BaseException) -> bool:
     return "torch.OutOfMemoryError" in _kinds(error) or (
         isinstance(error, RuntimeError) and _GPU_FULL.search(str(error)) is not None
     )
-
-
-def _is_opencv_without_memory(error: BaseException) -> bool:
-    return "cv2.error" in _kinds(error) and _OPENCV_NO_MEMORY in str(error)
 
 
 def _kinds(error: BaseException) -> set[str]:

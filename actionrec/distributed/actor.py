@@ -8,7 +8,7 @@ from typing import Any
 from ray import cloudpickle
 
 from actionrec.blame import Blame, blame, said, sentence
-from actionrec.distributed.board import BoardWatcher
+from actionrec.distributed.board import BoardWatcher, log
 from actionrec.errors import ActionrecError, InputError
 
 
@@ -45,23 +45,26 @@ class _Actor:
         }
 
     def _tried(self, work: Callable[[], Any]) -> tuple[Any, ActionrecError | None]:
-        """What `work` returns, or what ends the run. A bug of ours is raised, for Ray to say where it is."""
+        """What `work` returns, or what ends the run: whatever was raised, with the place where that was."""
         try:
             return work(), None
-        except ActionrecError as error:
-            return None, error
-        except Exception as error:
-            if blame(error) is Blame.VIDEO:
-                raise
+        except ActionrecError as error:  # a file that could not be opened for want of handles, say, is one by its cause
+            return None, self._end(error) if blame(error) is Blame.PROCESS else error
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever it is, the driver is to say it
+            traceback.print_exception(error)  # into the process's log
+            place = self._watcher.place
+            if blame(error) is Blame.PROCESS:
+                return None, self._end(error)
             if blame(error) is Blame.MACHINE:
-                return None, ActionrecError(f"{self._watcher.place}: {sentence(error)}")
-            return None, self._end(error)
+                return None, ActionrecError(f"{place}: {sentence(error)}")
+            # Charged to no video by the worker itself: its networks' loading, or a fault of the program
+            more = f"; its log has more: {path}" if (path := log()) else ""
+            return None, ActionrecError(f"a worker failed on {place}: {said(error)}{more}")
 
-    def _end(self, error: Exception) -> ActionrecError:
+    def _end(self, error: BaseException) -> ActionrecError:
         """End this process; returns what ends the run instead, where that has not helped before."""
         try:
             self._watcher.ending(said(error))
         except ActionrecError as too_often:
             return too_often
-        traceback.print_exception(error)  # into the process's log
         os._exit(1)

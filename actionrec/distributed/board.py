@@ -20,7 +20,7 @@ from actionrec.errors import ActionrecError
 
 POLL_S = 0.5
 LOADS = 3  # a worker that has died this often in a row while it loaded its networks is not started again
-IN_A_ROW = 3  # videos at which the processes of one place died, with none finished between: the place is at fault
+IN_A_ROW = 3  # videos at which one worker died, with none finished between: the place where it runs is at fault
 ANSWER_S = 30.0  # to wait for an answer that can be done without
 LOG_BYTES = 2**16
 _DIED = re.compile(
@@ -92,23 +92,24 @@ class Board:
         return self._parts[part] - 1
 
     def starting(self, part: int, video_id: str) -> int:
-        self._begun[part, video_id] += 1
+        self._begun[part, video_id] = min(self._begun[part, video_id] + 1, CRASHES + 1)
         return self._begun[part, video_id] - 1
 
-    def finished(self, part: int, video_id: str, failed: bool, place: str = "") -> None:
-        self._begun.pop((part, video_id), None)
+    def finished(self, part: int, video_id: str, failed: bool, worker: str = "") -> None:
+        if not failed or self._begun[part, video_id] <= CRASHES:  # who was given up stays so, when its part comes again
+            self._begun.pop((part, video_id), None)
         if not failed:
-            self._in_a_row.pop(place, None)
+            self._in_a_row.pop(worker, None)
         counts = self._counts.setdefault(part, [0, 0])
         counts[0] += 1
         counts[1] += failed
 
-    def said(self, worker: str, place: str, part: int, video_id: str, words: str) -> int:
-        """The last words of a worker. Returns at how many videos in a row its place's workers said such."""
+    def said(self, worker: str, part: int, video_id: str, words: str) -> int:
+        """The last words of a worker. Returns at how many videos in a row it had such."""
         if self._starts.said(worker, words):
             return 0
         self._said[part, video_id] = words
-        row = self._in_a_row.setdefault(place, set())
+        row = self._in_a_row.setdefault(worker, set())
         row.add((part, video_id or f"between videos, {len(row)}"))
         return len(row)
 
@@ -136,13 +137,14 @@ class BoardWatcher(Watcher):
     def loaded(self) -> None:
         ray.get(self._board.loaded.remote(self._worker))
 
-    def begin(self, part: int, videos: int) -> None:
+    def begin(self, part: int, videos: int) -> int:
         self._part, self._video_id = part, ""
         deaths: int = ray.get(self._board.begin.remote(part))
         if deaths > CRASHES * (videos + 1):  # each video may have its own; more is no video's fault
             told = f"part {part} has ended its worker {deaths} times, last on {self.place}"
             words = self.last_words(part, "")
             raise ActionrecError(": ".join(filter(None, [told, words])) + "; look at the machine, then run again")
+        return deaths
 
     def starting(self, part: int, video_id: str) -> int:
         self._video_id = video_id
@@ -155,12 +157,12 @@ class BoardWatcher(Watcher):
 
     def finished(self, part: int, video_id: str, failed: bool) -> None:
         self._video_id = ""
-        self._board.finished.remote(part, video_id, failed, self.place)
+        self._board.finished.remote(part, video_id, failed, self._worker)
 
     def ending(self, words: str) -> None:
-        """This process is about to end. ActionrecError where its place has ended too many, one after another."""
+        """This process is about to end. ActionrecError where it did so at too many videos, one after another."""
         with contextlib.suppress(ray.exceptions.RayError):  # who has lost the board dies without words
-            said = self._board.said.remote(self._worker, self.place, self._part, self._video_id, words)
+            said = self._board.said.remote(self._worker, self._part, self._video_id, words)
             if ray.get(said, timeout=ANSWER_S) >= IN_A_ROW:
                 raise ActionrecError(
                     f"{self.place}: {IN_A_ROW} videos in a row ended their worker, last: {words}; "

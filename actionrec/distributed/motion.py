@@ -10,10 +10,11 @@ import pyarrow as pa
 import torch
 
 from actionrec import schema
+from actionrec.blame import Blame, blame, said
 from actionrec.config import Config
 from actionrec.distributed.passes import map_parts
 from actionrec.distributed.session import session
-from actionrec.distributed.watcher import Watcher
+from actionrec.distributed.watcher import Watcher, turned
 from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models, parts
@@ -85,11 +86,16 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
 def motion_row(
     embedder: MotionEmbedder, flow: Mapping[str, Any], frame_index: Sequence[int], time_s: Sequence[float]
 ) -> dict[str, Any]:
-    """The motion columns of a clip from its row of the flow table. VideoError: the network gave NaN or infinity."""
+    """The motion columns of a clip from its row of the flow table. VideoError: its flow cannot be read or computed, or
+    the network gave NaN or infinity. What is the machine's fault is raised as it is; see actionrec.blame."""
     try:
         embeddings = embedder(flow, frame_index)
     except InputError as error:
         raise VideoError(Reason.CORRUPT, f"its stored flow cannot be read: {error}") from None
+    except Exception as error:
+        if blame(error) is not Blame.VIDEO:
+            raise
+        raise VideoError(Reason.COMPUTE, said(error)) from None
     if not np.isfinite(embeddings).all():
         raise VideoError(Reason.NON_FINITE, "the motion CNN gave NaN or infinity")
     return {"frame_index": frame_index, "time_s": time_s, "embedding": embeddings}
@@ -108,14 +114,14 @@ class MotionWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit the motion features of one part, an item being {"video_id": ...}."""
         ids = [item["video_id"] for item in items]
-        watcher.begin(part, len(ids))
+        again = watcher.begin(part, len(ids))
         failures = self._failures(part)
         usable = [video_id for video_id in ids if video_id not in failures]
         flow = read_rows(self._root, "flow", part, usable, schema.FLOW, self._job.features)
         sampled = read_rows(self._root, "spatial", part, usable, SAMPLED, self._job.features)
         rows: list[tuple[str, dict[str, Any]]] = []
         status: list[dict[str, Any]] = []
-        for video_id in ids:
+        for video_id in turned(ids, again):
             crashes = watcher.starting(part, video_id)
             started = time.perf_counter()
             error = failures.get(video_id) or watcher.given_up(part, video_id, crashes)
@@ -127,6 +133,9 @@ class MotionWorker:
                     error = failure
             status.append(_status_row(video_id, error, time.perf_counter() - started))
             watcher.finished(part, video_id, error is not None)
+        place = {video_id: number for number, video_id in enumerate(ids)}
+        rows.sort(key=lambda row: place[row[0]])
+        status.sort(key=lambda row: place[row["video_id"]])
         table = schema.embedding_table("motion", EMBEDDING_WIDTH, rows)
         self._put(layout.feature("motion", part), table)
         self._put(layout.commit_mark(part, "motion"), pa.Table.from_pylist(status, schema=schema.STATUS))

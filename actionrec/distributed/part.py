@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Config, Limits
 from actionrec.distributed.streams import Computed, Streams
-from actionrec.distributed.watcher import Watcher
+from actionrec.distributed.watcher import Watcher, turned
 from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
@@ -93,15 +93,16 @@ class PartWorker:
         rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
         status: list[dict[str, Any]] = []
         videos = [Video(**item) for item in items]
-        watcher.begin(part, len(videos))
+        begun = watcher.begin(part, len(videos))
         kept = self._kept(part)
         todo = [video for video in videos if len(kept.of(video.video_id)) < len(rows)]
         for video in videos:
             if video not in todo:
                 watcher.finished(part, video.video_id, False)
-        for loaded in self._loaded_ahead(todo):
-            video_id = loaded.video.video_id
+        for video, loading in self._loaded_ahead(turned(todo, begun)):
+            video_id = video.video_id
             given_up = watcher.given_up(part, video_id, watcher.starting(part, video_id))
+            loaded = Loaded(video) if given_up else loading.result()
             computed = self._compute(loaded, given_up)
             kept.agree(video_id, loaded.sha256)
             for stream, result in computed.items():
@@ -111,11 +112,14 @@ class PartWorker:
                 if result.row is not None:
                     rows[stream].append((video_id, result.row))
             watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
-            del loaded, computed  # or one decoded video more would live while the next one is awaited
-        ids = [video.video_id for video in videos]
+            del loading, loaded, computed  # or one decoded video more would live while the next one is awaited
+        place = {video.video_id: number for number, video in enumerate(videos)}
         for stream, stream_rows in rows.items():
-            self._put(layout.feature(stream, part), kept.merged(stream, self._streams.table(stream, stream_rows), ids))
-        status += [row for video_id in ids for row in kept.of(video_id).values()]
+            stream_rows.sort(key=lambda row: place[row[0]])
+            table = self._streams.table(stream, stream_rows)
+            self._put(layout.feature(stream, part), kept.merged(stream, table, list(place)))
+        status += [row for video_id in place for row in kept.of(video_id).values()]
+        status.sort(key=lambda row: place[row["video_id"]])
         self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
         kept.forget()
 
@@ -135,14 +139,12 @@ class PartWorker:
             return self._streams.compute(loaded.decoded)
         return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
 
-    def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[Loaded]:
+    def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[tuple[Video, Future[Loaded]]]:
         """The videos in order, decoded in the background; at most `_ahead` at once, counting the yielded one."""
-        waiting = deque(videos)
-        futures = deque(self._threads.submit(self._load, waiting.popleft()) for _ in videos[: self._ahead])
-        while futures:
-            yield futures.popleft().result()
-            if waiting:
-                futures.append(self._threads.submit(self._load, waiting.popleft()))
+        futures = deque(self._threads.submit(self._load, video) for video in videos[: self._ahead])
+        for place, video in enumerate(videos):
+            yield video, futures.popleft()
+            futures.extend(self._threads.submit(self._load, next_) for next_ in videos[place + self._ahead :][:1])
 
     def _load(self, video: Video) -> Loaded:
         start = read_end = time.perf_counter()

@@ -10,7 +10,7 @@ from ray import cloudpickle
 
 from actionrec.config import Config
 from actionrec.distributed.actor import _Actor
-from actionrec.distributed.board import Board, Poll, beside_the_driver
+from actionrec.distributed.board import Board, Poll, beside_the_driver, why
 from actionrec.distributed.session import Cluster, cores
 from actionrec.distributed.watcher import Watcher
 from actionrec.errors import ActionrecError, InputError
@@ -63,8 +63,7 @@ def map_parts(
                         raise (InputError if receipt["bad_input"] else ActionrecError)(receipt["error"])
                     returned[receipt["part"]] = receipt["returned"]
         except ray.exceptions.RayError as error:
-            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-            raise ActionrecError(f"a worker failed: {(lines or ['no reason given'])[-1]}; run again to go on") from None
+            raise ActionrecError(f"a worker failed: {why(error)}; run again to go on") from None
     return returned
 
 

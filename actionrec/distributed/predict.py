@@ -95,6 +95,8 @@ class Predictor:
                 raise VideoError(Reason.COMPUTE, f"it has only {', '.join(sequences) or 'no stream'}, too few to judge")
         except VideoError as error:
             return Prediction(video, error=error, seconds=time.perf_counter() - started)
+        except ActionrecError:  # says already what is to be done
+            raise
         except Exception as error:
             if blame(error) is Blame.VIDEO:
                 raise
@@ -115,7 +117,7 @@ class Predictor:
             raise VideoError(Reason.INTEGRITY, str(error)) from None
         except (OSError, ActionrecError) as error:
             if blame(error) is not Blame.VIDEO:
-                raise ActionrecError(sentence(error)) from error
+                raise
             detail = getattr(error, "strerror", None) or " ".join(str(error).split())
             raise VideoError(Reason.MISSING, f"it cannot be read: {detail}") from None
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from actionrec import schema
-from actionrec.blame import Blame, blame, said, sentence
+from actionrec.blame import Blame, blame, said
 from actionrec.config import Config
 from actionrec.errors import ActionrecError, Reason, VideoError
 from actionrec.features import flow_codec
@@ -60,7 +60,7 @@ class Streams:
     def compute(self, decoded: Decoded) -> dict[str, Computed]:
         """Stream -> its result. Raises nothing for a bad video: what went wrong stands in the result.
 
-        What is the machine's fault or the configuration's is raised; see actionrec.blame.
+        What is the machine's fault or the configuration's is raised as it is; see actionrec.blame.
         """
         flow, motion_px = self._timed(lambda: self._flow_row(decoded))
         if motion_px is None:
@@ -94,10 +94,8 @@ class Streams:
         except ActionrecError:
             raise
         except Exception as error:
-            if blame(error) is Blame.PROCESS:
+            if blame(error) is not Blame.VIDEO:
                 raise
-            if blame(error) is Blame.MACHINE:
-                raise ActionrecError(sentence(error)) from error
             return Computed(None, VideoError(Reason.COMPUTE, said(error)), time.perf_counter() - start), None
 
     def _flow_row(self, decoded: Decoded) -> tuple[dict[str, Any], NDArray[np.float64]]:

@@ -74,7 +74,9 @@ def _encode_pair(pair_px: NDArray[np.float32], bound_px: float, quality: int) ->
     scaled = np.rint(np.clip(pair_px.astype(np.float32), -bound_px, bound_px) * (LEVELS / bound_px))
     levels = (scaled + ZERO_LEVEL).astype(np.uint8)
     planes = np.concatenate((levels[..., 0], levels[..., 1]))
-    _, data = cv2.imencode(".jpg", planes, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    done, data = cv2.imencode(".jpg", planes, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:  # without memory OpenCV raises nothing, and returns what it had so far
+        raise MemoryError(f"OpenCV could not encode a JPEG of {planes.shape[1]}x{planes.shape[0]}")
     return data.tobytes()
 
 

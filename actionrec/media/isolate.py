@@ -93,6 +93,9 @@ class Decoder:
         except NONSENSE:
             child.kill()
             raise VideoError(Reason.DECODER_CRASH, "the decoder's answer makes no sense") from None
+        except OSError:  # this process's own; half an answer may be left in the socket
+            child.kill()
+            raise
 
     def _living_child(self) -> "_Child":
         for _ in range(STARTS):

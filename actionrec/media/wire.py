@@ -5,6 +5,7 @@ space in the child, and reach the parent without a copy. Nothing is pickled, and
 has compared it with the file: the child may have been taken over by what it decoded.
 """
 
+import errno
 import fcntl
 import json
 import mmap
@@ -42,13 +43,16 @@ def send(peer: socket.socket, header: dict[str, Any], file: BinaryIO | None = No
 
 
 def receive(peer: socket.socket, timeout_s: float | None = None) -> tuple[dict[str, Any], BinaryIO | None]:
-    """Raises EOFError or ConnectionError if the other side is gone, TimeoutError, ValueError for what is not a line."""
+    """Raises EOFError or ConnectionError if the other side is gone, TimeoutError, ValueError for what is not a line,
+    and OSError (EMFILE) where a file came and this process may open no more."""
     deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
     line, files = b"", list[BinaryIO]()
     try:
         while not line.endswith(b"\n"):
             peer.settimeout(None if deadline_s is None else max(deadline_s - time.monotonic(), 1e-3))
-            piece, descriptors, _, _ = socket.recv_fds(peer, LINE_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+            piece, descriptors, flags, _ = socket.recv_fds(peer, LINE_BYTES, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+            if flags & socket.MSG_CTRUNC and not descriptors:  # the kernel dropped the file that came, without a word
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             files += [os.fdopen(descriptor, "rb") for descriptor in descriptors]
             line += piece
             if not piece:

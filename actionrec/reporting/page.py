@@ -87,5 +87,7 @@ def thumbnail(frame_HWC: NDArray[np.uint8], caption: str) -> Thumbnail:
     height, width = frame_HWC.shape[:2]
     size = (THUMBNAIL_WIDTH, max(1, round(height * THUMBNAIL_WIDTH / width)))
     small = cv2.resize(frame_HWC, size, interpolation=cv2.INTER_AREA)
-    _, data = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    done, data = cv2.imencode(".jpg", small[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:  # without memory OpenCV raises nothing, and returns what it had so far
+        raise MemoryError("OpenCV could not encode a picture of the report")
     return Thumbnail(data.tobytes(), caption)

@@ -48,7 +48,7 @@ def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[st
                 found[video_id] = _frames(root.config, decoder, *files.get(video_id, (None, None)), frames)
             except (VideoError, ActionrecError, OSError) as error:
                 if blame(error) is not Blame.VIDEO:  # a report is made once: it would stay without the picture
-                    raise ActionrecError(sentence(error)) from error
+                    raise error if isinstance(error, ActionrecError) else ActionrecError(sentence(error)) from None
                 found[video_id] = f"{video_id}: no frame can be shown ({' '.join(str(error).split())})"
     return found
 

@@ -38,7 +38,7 @@ class LocalStore:
                 raise
             if _is_absent(error):
                 raise FileNotFoundError(str(error)) from None
-            raise ActionrecError(f"{self._root / key}: cannot be read ({error.strerror})") from None
+            raise ActionrecError(f"{self._root / key}: cannot be read ({error.strerror})") from error
 
     def put(self, key: str, data: bytes) -> None:
         with self._temporary(key, data) as (held, temporary, name):

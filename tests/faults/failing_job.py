@@ -30,6 +30,10 @@ class Worker:
 
     def __init__(self, job: str, device: str) -> None:
         self._kind = job
+        if job == "loading raises":
+            raise ValueError("planted, two\nlines")
+        if job == "loading exits":
+            sys.exit(0)
 
     def run(self, part: int, items: Sequence[Any], watcher: Watcher) -> bytes:
         time.sleep(0.02)
@@ -91,7 +95,17 @@ def a_failing_consumer(cluster: Cluster) -> None:
 
 
 KINDS: dict[str, tuple[Callable[[Cluster], None], int, str]] = {  # what fails, the exit code, what the sentence says
-    "raise": (lambda cluster: a_pass("worker raises", cluster), 1, "a worker failed: "),
+    "raise": (
+        lambda cluster: a_pass("worker raises", cluster),
+        1,
+        "RuntimeError: planted in a worker; its log has more: /",
+    ),
+    "load": (
+        lambda cluster: a_pass("loading raises", cluster),
+        1,
+        "ValueError: planted, two lines; its log has more: /",
+    ),
+    "exit": (lambda cluster: a_pass("loading exits", cluster), 1, "SystemExit: 0; its log has more: /"),
     "refuse": (lambda cluster: a_pass("worker refuses", cluster), 2, "planted: a worker refuses its input"),
     "abandon": (an_abandoned_iterator, 1, "planted: the rows are no longer wanted"),
     "ctrl-c": (lambda cluster: a_signalled_pass(signal.SIGINT, cluster), 130, "interrupted; "),

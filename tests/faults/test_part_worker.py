@@ -177,9 +177,9 @@ def test_nothing_is_committed_where_a_feature_file_cannot_be_stored(tmp_path: Pa
         (torch.AcceleratorError("CUDA error: device-side assert triggered"), torch.AcceleratorError),
         (MemoryError("Unable to allocate 1.00 GiB"), MemoryError),
         (OSError(errno.EMFILE, "Too many open files"), OSError),
-        (OSError(errno.ENOSPC, "No space left on device"), ActionrecError),
-        (ImportError("libcudnn.so.9: cannot open shared object file"), ActionrecError),
-        (torch.OutOfMemoryError("CUDA out of memory."), ActionrecError),
+        (OSError(errno.ENOSPC, "No space left on device"), OSError),
+        (ImportError("libcudnn.so.9: cannot open shared object file"), ImportError),
+        (torch.OutOfMemoryError("CUDA out of memory."), torch.OutOfMemoryError),
     ],
 )
 def test_what_is_the_machines_fault_is_raised_and_nothing_is_committed(

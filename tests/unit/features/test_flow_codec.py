@@ -117,3 +117,11 @@ def test_a_size_that_would_fill_the_memory_is_refused_before_anything_is_allocat
             levels(frames, 2**31 - 1, 2**31 - 1)
     with pytest.raises(InputError, match="4096x8192 but is 24x32"):
         levels([jpeg(32, 24)] * 10**6, 4096, 4096)  # 33 TB, by headers alone
+
+
+def test_a_jpeg_that_was_cut_for_want_of_memory_is_not_stored(monkeypatch):
+    whole = cv2.imencode(".jpg", np.full((32, 24), 128, np.uint8))[1]
+    for data in (whole[: len(whole) // 2], ()):  # what OpenCV returns then
+        monkeypatch.setattr(cv2, "imencode", lambda *arguments, data=data: (False, data))
+        with pytest.raises(MemoryError, match="JPEG of 24x32"):
+            encode(np.zeros((1, 16, 24, 2), np.float32), bound_px=20, quality=90, stored_width=24, stored_height=16)

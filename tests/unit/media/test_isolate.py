@@ -211,6 +211,27 @@ def test_a_child_killed_between_two_videos_costs_none(decoder: Decoder) -> None:
     assert len(decoder.decode(media_files.one_frame()).frames_THWC) == 1
 
 
+@pytest.mark.parametrize("spare", [0, 1, 2])
+def test_a_process_without_descriptors_charges_no_video(decoder: Decoder, spare: int) -> None:
+    """With one to spare the video goes down, and the kernel drops the file that comes up."""
+    data = media_files.good_mp4()
+    whole = len(decoder.decode(data).frames_THWC)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]  # no number below the last is free
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(held) + 1 + spare, limits[1]))
+    try:
+        if spare < 2:
+            with pytest.raises(OSError, match="Too many open files"):
+                decoder.decode(data)
+        else:
+            assert len(decoder.decode(data).frames_THWC) == whole
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for descriptor in held:
+            os.close(descriptor)
+    assert len(decoder.decode(data).frames_THWC) == whole
+
+
 def test_a_child_that_cannot_start_is_no_videos_fault() -> None:
     command = [sys.executable, "-c", "raise ImportError('no libav here')"]
     with (

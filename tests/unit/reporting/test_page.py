@@ -78,3 +78,9 @@ def test_a_thumbnail_keeps_the_shape_of_its_frame() -> None:
 
     small = cv2.imdecode(np.frombuffer(page.thumbnail(np.full((120, 320, 3), 200, np.uint8), "x").jpeg, np.uint8), 1)
     assert small.shape == (48, 128, 3) and abs(int(small.mean()) - 200) <= 2
+
+
+def test_a_thumbnail_that_was_cut_for_want_of_memory_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cv2.imencode", lambda *arguments: (False, np.zeros(9, np.uint8)))
+    with pytest.raises(MemoryError, match="could not encode"):
+        page.thumbnail(FRAME, "x")

@@ -1,5 +1,6 @@
 """Nothing leaves a folder that is a store: not through links in it, and not through links that are made meanwhile."""
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from actionrec.blame import Blame, blame
 from actionrec.config import load
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import beneath, layout
@@ -203,6 +205,16 @@ def test_links_in_a_circle_end_in_a_sentence_or_as_no_file(tmp_path: Path, store
         (tmp_path / "root/a/round").symlink_to(target)
         with pytest.raises(InputError, match="round: this link lies in a folder that is one"):
             store.sizes()
+
+
+def test_what_a_read_failed_of_can_be_judged(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **more: object) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(beneath, "read", fail)
+    with pytest.raises(ActionrecError, match="cannot be read") as caught:
+        store.read("key")
+    assert blame(caught.value) is Blame.PROCESS
 
 
 def test_many_links_to_each_other_do_not_multiply(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import ray
 import torch
@@ -17,6 +18,8 @@ from actionrec.distributed.part import Loaded, PartWorker, Video
 from actionrec.distributed.streams import Computed
 from actionrec.distributed.watcher import CRASHES, turned
 from actionrec.errors import ActionrecError, VideoError
+from actionrec.storage.local_store import LocalStore
+from actionrec.storage.reopening import Kept
 from tests.tiny_roots import STREAMS
 
 PLACE = "node 192.0.2.1"
@@ -57,8 +60,13 @@ class Life(PartWorker):
     def __init__(self, loading: Callable[[str], None], computing: Callable[[str], None]) -> None:
         self._threads, self._ahead = ThreadPoolExecutor(1), 2
         self._loading, self._computing = loading, computing
-        self._streams = SimpleNamespace(table=lambda stream, rows: [video_id for video_id, _ in rows])  # type: ignore[assignment]
+        self._streams = SimpleNamespace(  # type: ignore[assignment]
+            table=lambda stream, rows: pa.table({"video_id": pa.array([video_id for video_id, _ in rows], pa.string())})
+        )
         self.stored: dict[str, Any] = {}
+
+    def _kept(self, part: int) -> Kept:
+        return Kept(LocalStore(os.devnull), part, "nothing is", {})
 
     def _load(self, video: Video) -> Loaded:
         self._loading(video.video_id)
@@ -97,7 +105,8 @@ class Course:
         assert {row["reason"] for row in rows if row["status"] == "failed"} <= {"worker_crash"}
         found = {row["video_id"]: row for row in rows if row["status"] == "failed"}
         assert all(f"ended its worker {CRASHES} times" in row["detail"] for row in found.values())
-        assert all(table == [video_id for video_id in self.ids if video_id not in found] for table in tables)
+        whole = [video_id for video_id in self.ids if video_id not in found]
+        assert all(table["video_id"].to_pylist() == whole for table in tables)
         return set(found)
 
 

@@ -1,6 +1,7 @@
 """Whether the cluster that RAY_ADDRESS names can be joined, asked first: Ray itself would try for minutes."""
 
 import os
+import re
 import time
 
 import grpc
@@ -12,7 +13,7 @@ from actionrec.errors import ActionrecError, InputError
 
 JOIN_S = 10.0  # a head that is starting up just now answers before
 TRY_S, PAUSE_S = 3.0, 0.5
-CLIENT = "ray://"
+ADDRESS = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\s/@:]+):([0-9]{1,5})")  # HOST:PORT
 REMEDY = "start one (ray start --head), correct RAY_ADDRESS, or unset it to use this machine alone"
 
 
@@ -27,56 +28,57 @@ def demand_head(address: str) -> None:
 
     InputError: it is no such address, or its token is missing or wrong. ActionrecError: nothing answers within JOIN_S.
     """
-    scheme, _, rest = address.rpartition("://")
-    if scheme not in ("", CLIENT.removesuffix("://")):
+    if "@" in address:
+        raise InputError("RAY_ADDRESS holds an @: give HOST:PORT alone, and the token in RAY_AUTH_TOKEN_PATH")
+    scheme, separator, _ = address.rpartition("://")
+    if separator:
+        kind = "the port of Ray's client, through which nothing here can work" if scheme == "ray" else "the dashboard's"
         raise InputError(
-            f"RAY_ADDRESS={address} is no head of Ray: give HOST:PORT, its port being 6379 unless it was set "
-            f"({scheme}:// is the dashboard's, for `ray job submit`), or unset it to use this machine alone"
+            f"RAY_ADDRESS={address} is no head of Ray ({scheme}:// is {kind}): give HOST:PORT, its port being 6379 "
+            "unless it was set, on a machine of the cluster, or `ray job submit`; unset it to use this machine alone"
         )
     deadline_s = time.monotonic() + JOIN_S
-    while (refusal := _ask(_target(address, rest), is_client=bool(scheme))) and time.monotonic() < deadline_s:
+    while (refusal := _ask(_target(address))) and time.monotonic() < deadline_s:
         time.sleep(PAUSE_S)
     if refusal:
         raise ActionrecError(f"no head of Ray answers at RAY_ADDRESS={address} ({refusal}); {REMEDY}")
 
 
-def _target(address: str, rest: str) -> str:
+def _target(address: str) -> str:
     """HOST:PORT. `auto` is what was started on this machine last."""
     if address == "auto":
         try:
             return str(services.canonicalize_bootstrap_address(address))
         except ConnectionError:
             raise ActionrecError(f"RAY_ADDRESS=auto, but no Ray runs on this machine; {REMEDY}") from None
-    host, colon, port = rest.rpartition(":")
-    if not (host and colon and port.isdigit() and 0 < int(port) < 2**16):
+    found = ADDRESS.fullmatch(address)
+    if not found or not 0 < int(found[2]) < 2**16:
         raise InputError(f"RAY_ADDRESS={address} is no address of a head: give HOST:PORT, such as 10.0.0.1:6379")
-    return rest
+    return address
 
 
-def _ask(target: str, is_client: bool) -> str:
+def _ask(target: str) -> str:
     """Why nothing of Ray's answered this time, "" where it did."""
     channel = create_gcs_channel(target)
     try:
         stub = gcs_service_pb2_grpc.NodeInfoGcsServiceStub(channel)
         stub.CheckAlive(gcs_service_pb2.CheckAliveRequest(), timeout=TRY_S)  # type: ignore[attr-defined]
     except grpc.RpcError as error:
-        return _refusal(target, error, is_client)
+        return _refusal(target, error)
     finally:
         channel.close()
     return ""
 
 
-def _refusal(target: str, error: grpc.RpcError, is_client: bool) -> str:
+def _refusal(target: str, error: grpc.RpcError) -> str:
     code, details = error.code(), str(error.details())
     if code in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED):
         raise InputError(
             f"the head of Ray at RAY_ADDRESS={target} wants another token: set RAY_AUTH_MODE=token, and "
             "RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN to the cluster's own"
         ) from None
-    if code is grpc.StatusCode.UNIMPLEMENTED:  # what a server for clients says, which has no such method
-        return "" if is_client else "what listens there is no head"
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return "no answer"
-    if "HTTP/2" in details:
+    if code is grpc.StatusCode.UNIMPLEMENTED or "HTTP/2" in details:
         return "what listens there is no head"
-    return details.rsplit(": ", 1)[-1]
+    return details.rsplit(": ", 1)[-1].strip("[]")

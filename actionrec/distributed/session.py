@@ -123,6 +123,8 @@ def _start(verbose: bool) -> None:
     except BaseException as error:
         hidden = tail(_word.said.fileno()) if _word else []
         _end()
+        if isinstance(error, SystemExit) and error.code == signal.SIGTERM:  # by Ray's own handler, while it starts
+            signal.raise_signal(signal.SIGTERM)
         if isinstance(error, SystemError) or not isinstance(error, Exception):  # a signal; SystemError from native code
             raise
         reason = "; Ray said: ".join([" ".join(str(error).split())[:300], *hidden[-1:]])
@@ -150,7 +152,7 @@ def _watch_head(where: str, over: threading.Event) -> None:
 
 def _init(address: str, verbose: bool, level: int) -> None:
     if address:  # as under `ray job submit`, where resource arguments are an error
-        ray.init(log_to_driver=verbose, logging_level=level)
+        ray.init(address, log_to_driver=verbose, logging_level=level)
     else:
         _share_code()
         ray.init(

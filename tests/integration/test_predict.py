@@ -255,7 +255,7 @@ def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(
         (FrameCNN, "__call__", torch.AcceleratorError("CUDA error: unspecified launch failure")),
         (FrameCNN, "__call__", MemoryError("Unable to allocate 1.00 GiB")),
         (FrameCNN, "__call__", OSError(errno.ENOSPC, "No space left on device")),
-        (predict_module, "open_store", OSError(errno.EMFILE, "Too many open files")),
+        (predict_module, "named_file", OSError(errno.EMFILE, "Too many open files")),
     ],
 )
 def test_a_fault_of_the_machine_is_said_of_no_video(

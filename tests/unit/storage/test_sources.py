@@ -61,7 +61,8 @@ def test_a_catalog_of_before_gets_the_columns_it_lacks_and_nothing_else(source: 
     catalog(opened(source))
     path = source.parent / "root" / layout.CATALOG
     now = pa.parquet.read_table(path)
-    path.write_bytes(schema.to_parquet(now.drop_columns(sorted(schema.ADDED)), "of before"))
+    added = sorted(schema.ADDED.intersection(now.column_names))
+    path.write_bytes(schema.to_parquet(now.drop_columns(added), "of before"))
     assert catalog(opened(source)).new == 0
     assert pa.parquet.read_table(path).equals(now)
 

@@ -88,7 +88,7 @@ def test_ctrl_c_ends_a_sweep_and_leaves_no_trial_for_stopped(tmp_path: Path) -> 
     root = tmp_path / "root"
     make_root(root, settings=SETTINGS)
     with Driver("rnn", "--root", root, script=JOB) as driver:
-        driver.wait_until(lambda: under_way(root, "GRU 256"))
+        driver.wait_until(lambda: under_way(root, "GRU 512"))
         driver.process.send_signal(signal.SIGINT)
         assert driver.wait() == 130, driver.output()
         assert not driver.orphans()

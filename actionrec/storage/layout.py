@@ -20,9 +20,6 @@ REPLACING = "replacing/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
-RNN_STREAMS = ("spatial", "motion", "audio")  # that have a recurrent network, in the order they are concatenated
-STREAMS_OF = {"extract": ("spatial", "flow", "audio"), "motion": ("motion",)}  # what each pass over parts yields
-EXTRACT_STREAMS = STREAMS_OF["extract"]  # of one decode of a video
 
 
 def stage(name: str) -> str:
@@ -60,8 +57,13 @@ def svm_trial(streams: Sequence[str], normalization: str, seed: int) -> str:
     return f"{TUNE_SVM}{'+'.join(streams)}-{normalization}-seed-{seed}.json"
 
 
+def tables(name: str) -> str:
+    """What the keys of a table begin with, whatever its kind."""
+    return f"{TABLES}{name}."
+
+
 def table(name: str, kind: str = "parquet") -> str:
-    return f"{TABLES}{name}.{kind}"
+    return f"{tables(name)}{kind}"
 
 
 def plan(generation: int) -> str:
@@ -77,19 +79,29 @@ def features(stream: str) -> str:
     return f"features/{stream}/"
 
 
-def commit_mark(part: int, stage: str = "extract") -> str:
-    """Written last: what `stage` (extract or motion) made of a part is trusted only when this key exists."""
-    return f"{STATUS}{stage}-{part:06d}.parquet"
+def marks(stream: str) -> str:
+    """What the commit marks of a stream's parts begin with."""
+    return f"{STATUS}{stream}-"
 
 
-def reopened(part: int) -> str:
-    """What is still good of a part that has lost its mark, to be computed again: the rows of its former mark."""
-    return f"{REOPENED}extract-{part:06d}.parquet"
+def commit_mark(stream: str, part: int) -> str:
+    """Written last: what was made of a part for a stream is trusted only when this key exists."""
+    return f"{marks(stream)}{part:06d}.parquet"
 
 
-def part_of_mark(key: str, stage: str = "extract") -> int | None:
-    """The part that a key under STATUS commits for `stage`, or None for a key of another kind."""
-    return _number(f"{STATUS}{stage}-", key)
+def reopened_parts(stream: str) -> str:
+    """What the keys of `reopened` begin with."""
+    return f"{REOPENED}{stream}-"
+
+
+def reopened(stream: str, part: int) -> str:
+    """What is still good of a part that has lost a stream's mark, to be computed again: the rows of its former mark."""
+    return f"{reopened_parts(stream)}{part:06d}.parquet"
+
+
+def part_of_mark(stream: str, key: str) -> int | None:
+    """The part that a key under STATUS commits for a stream, or None for a key of another kind."""
+    return _number(marks(stream), key)
 
 
 def part_of_feature(stream: str, key: str) -> int | None:

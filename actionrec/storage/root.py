@@ -15,32 +15,12 @@ from actionrec import config as configuration
 from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import layout, server
+from actionrec.storage import layout, server, stages
+from actionrec.storage.stages import STAGES, differing, settings
 from actionrec.storage.store import Store, open_store, put_changed
 
 FORMAT = 1  # raised when the meaning of a stored value changes, so that old roots are refused rather than mixed
-
-# In the order of work: what deleting the stage deletes, in that order: commit marks first, so that nothing half-deleted
-# is trusted, and last of all the stage's record, which says that it has begun. "x-" stands for every key beginning so.
-STAGES: dict[str, tuple[str, ...]] = {
-    "catalog": (layout.CATALOG,),
-    "spatial": (layout.model(layout.FRAME_CNN),),
-    "extract": (layout.STATUS, layout.REOPENED, *map(layout.features, layout.EXTRACT_STREAMS), layout.PLANS),
-    "motion": (f"{layout.STATUS}motion-", layout.features("motion"), layout.model(layout.MOTION_CNN)),
-    "tune": (f"{layout.TABLES}table1.", layout.TUNE_RNN),
-    "rnn": (layout.EMBEDDINGS, *(layout.model(layout.rnn(stream)) for stream in layout.RNN_STREAMS)),
-    "svm": (f"{layout.TABLES}svm.", layout.TUNE_SVM),
-    "fusion": (layout.model(layout.FUSION),),
-    "evaluate": tuple(
-        f"{layout.TABLES}{name}" for name in ("predictions.", "ablation.", "table2.", "confusion.", "classes.")
-    ),
-    "anomaly": (
-        f"{layout.TABLES}anomaly.",
-        f"{layout.TABLES}anomaly_holdout.",
-        layout.model(layout.AUTOENCODER),
-        layout.HOLDOUT,
-    ),
-}
+CATALOG = "catalog"  # the one stage without a record: its settings are those of the root's config.yaml
 
 
 @dataclass(frozen=True)
@@ -50,7 +30,7 @@ class Root:
     store: Store
     config: Config
     stored: Config | None  # what the root's config.yaml says; None in a new root
-    replace: str | None = None  # the stage that is to be deleted and made again
+    replaced: tuple[str, ...] = ()  # the stages that are to be deleted and made again
     holdout: str | None = None  # a class that nothing may be trained on
     command: str | None = None  # what runs the stages, where that is not each stage's own verb
 
@@ -63,7 +43,7 @@ class Root:
 
     def without(self, label: str) -> "Root":
         """This root as if no video of the class `label` were there to be trained on or to choose by."""
-        return dataclasses.replace(self, holdout=label, replace=None)
+        return dataclasses.replace(self, holdout=label, replaced=())
 
     def further(self, seed: int) -> int | None:
         """How layout.model wants to be told of a seed: None for the first of `seeds`."""
@@ -73,33 +53,34 @@ class Root:
         return _store_of(self, stage).exists(_begun_key(stage))
 
     def clear(self, stage: str, inputs: Mapping[str, str] | None = None) -> None:
-        """Delete `stage`, made from `inputs`, and every stage after it, if that is what is to be replaced.
+        """Delete `stage`, made from `inputs`, and every stage that is made from it, if it is to be replaced.
 
         Called by `begin` once the stage has checked its input, so that a typing error costs nothing. Where the same
         command was interrupted after its deletion, what it has made since stays: decision 0025.
         """
-        if self.replace != stage:
+        if stage not in self.replaced:
             return
         if self.clears(stage, inputs):
             self.store.delete(layout.replacement(stage))
-            for name in reversed(_from(stage)):
-                for prefix in (*STAGES[name], layout.replacement(name), layout.stage(name)):
+            for name in reversed(_from(self, stage)):
+                for prefix in (*STAGES[name].owns, layout.replacement(name), layout.stage(name)):
                     _delete(self.store, prefix)
         put_changed(self.store, layout.replacement(stage), json.dumps(_intent(self, stage, inputs)).encode())
 
     def clears(self, stage: str, inputs: Mapping[str, str] | None = None) -> bool:
         """Whether `clear` has something to delete: not where an interrupted --replace has done so and is to go on."""
-        if self.replace != stage:
+        if stage not in self.replaced:
             return False
         before, now = _replacement(self, stage), _intent(self, stage, inputs)
         # A verb removes the note when it finishes its stage, so one of the stage's own verb says that it is unfinished.
-        is_same = before in (now, now | {"command": stage})
+        is_same = before in (now, now | {"command": STAGES[stage].verb})
         return not (is_same and _is_made_from(self, stage, inputs))
 
-    def finish(self, stage: str, command: str | None = None) -> None:
-        """`command`, by default the stage's own verb, has come to its end: the next --replace deletes again."""
-        if _replacement(self, stage).get("command") == (command or stage):
-            self.store.delete(layout.replacement(stage))
+    def finish(self, verb: str, command: str | None = None) -> None:
+        """`command`, by default the verb itself, has made all that the verb makes: the next --replace deletes again."""
+        for stage in stages.named(verb):
+            if _replacement(self, stage).get("command") == (command or verb):
+                self.store.delete(layout.replacement(stage))
 
     def warnings(self) -> list[str]:
         """What differs between the root and this run and is no error."""
@@ -137,7 +118,8 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
     Where that would change a stage that has begun, raises InputError naming the keys, unless `replace` names that stage
     or one before it.
     """
-    if replace is not None and replace not in STAGES:
+    replaced = () if replace is None else stages.named(replace)
+    if replace is not None and not replaced:
         raise InputError(f"--replace {replace}: there is no such stage; there are {', '.join(STAGES)}")
     store = open_store(url, configuration.load(layers).storage)
     stored_layers = _stored_layers(store)
@@ -145,7 +127,7 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
     config = dataclasses.replace(
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
-    root = Root(store, _with_absolute_source(config), stored, replace)
+    root = Root(store, _with_absolute_source(config), stored, replaced)
     _refuse_changes(root)
     return root
 
@@ -162,16 +144,16 @@ def _with_absolute_source(config: Config) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=absolute(config.data.source)))
 
 
-def _from(stage: str) -> list[str]:
-    """`stage` and all that follow it. Nothing follows from the sweep: it compares, and trains no model that is used."""
-    return [stage] if stage == "tune" else list(STAGES)[list(STAGES).index(stage) :]
+def _from(root: Root, *names: str) -> list[str]:
+    """These stages and all that is made from them, as the root was configured and as it is to be."""
+    return stages.following(names, [root.config, *([root.stored] if root.stored else [])])
 
 
 def _intent(root: Root, stage: str, inputs: Mapping[str, str] | None) -> dict[str, Any]:
     """What a --replace is to make: by which command, and a hash of the settings of all that it deletes."""
-    parts = [FORMAT, {name: settings(name, root.config) for name in _from(stage)}, dict(inputs or {})]
+    parts = [FORMAT, {name: settings(name, root.config) for name in _from(root, stage)}, dict(inputs or {})]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    return {"command": root.command or stage, "fingerprint": digest}
+    return {"command": root.command or STAGES[stage].verb, "fingerprint": digest}
 
 
 def _replacement(root: Root, stage: str) -> dict[str, Any]:
@@ -187,78 +169,32 @@ def _is_made_from(root: Root, stage: str, inputs: Mapping[str, str] | None) -> b
     """Whether what there is of the stage, if anything, is what this run would make."""
     if not root.begun(stage):
         return True
-    if stage == "catalog":
-        return _made_with(root, stage) == settings(stage, root.config)
+    if stage == CATALOG:
+        return not differing(_made_with(root, stage), settings(stage, root.config))
     try:
-        return bool(record(root, stage)["fingerprint"] == fingerprint(stage, root.config, inputs or {}))
+        return not _changes(record(root, stage), _described(root, stage, inputs or {}))
     except InputError:
         return False  # damaged
 
 
 def _refuse_changes(root: Root) -> None:
     """InputError naming the keys in which this run's configuration differs from what a begun stage was made with."""
-    kept = [stage for stage in STAGES if root.replace is None or stage not in _from(root.replace)]
-    for stage in kept:
-        if not root.begun(stage):
-            continue
+    replaced = _from(root, *root.replaced)
+    for stage in (stage for stage in STAGES if stage not in replaced and root.begun(stage)):
         old, new = _made_with(root, stage), settings(stage, root.config)
-        if keys := _differing(old, new):
+        if keys := differing(old, new):
             changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
             raise InputError(
                 f"{root.store.url}: the stage {stage} was made with other settings: {changes}; "
-                f"use another --root, or --replace {stage} to delete it and all that follows"
+                f"use another --root, or --replace {stage} to delete it and all that is made from it"
             )
 
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:
-    if stage == "catalog":
+    if stage == CATALOG:
         return settings(stage, root.stored or root.config)
     recorded: dict[str, Any] = record(root, stage)["settings"]
     return recorded
-
-
-_SVM = ("tune.l2", "fusion.l2", "fusion.normalization", "fusion.max_iterations")
-_SECTIONS: dict[str, tuple[str, ...]] = {
-    "catalog": ("data.", "seed"),
-    "spatial": ("finetune.", "frame.", "clip."),
-    "extract": ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed"),
-    "motion": ("motion.",),
-    "tune": ("rnn.", "tune.stream", *_SVM),
-    "rnn": ("rnn.",),
-    "svm": (*_SVM, "fusion.missing", "streams"),
-    "fusion": ("fusion.", "streams"),
-    "evaluate": ("fusion.bootstrap",),
-    "anomaly": ("anomaly.", "streams"),
-}
-_TRAINED = ("spatial", "motion", "rnn", "anomaly")
-
-
-def settings(stage: str, config: Config) -> dict[str, Any]:
-    """Dotted key -> value of exactly the knobs that can change what `stage` writes for a video that does not fail."""
-    if stage == "extract" and config.data.dataset == "features":
-        return {}  # imported: nothing but the file decides
-    flat = configuration.flatten(config)
-    irrelevant = {"clip.allow_partial", "motion.embed_batch"}  # like limits.*, the first only decides which videos fail
-    if stage == "catalog" and config.data.dataset not in ("ucf101", "hmdb51"):
-        irrelevant |= {"data.split"}
-    if config.flow.model == "dis":
-        irrelevant |= {"flow.weights", "flow.checkpoint"}
-    if stage == "extract" and not configuration.random_networks(config):
-        irrelevant |= {"seed"}
-    if stage == "tune":
-        irrelevant |= {f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention", "heads")}
-    if not config.rnn.attention or config.rnn.heads == 1:  # as it was before there was a choice
-        irrelevant |= {"rnn.heads"}
-    if stage == "fusion":
-        irrelevant |= {"fusion.bootstrap"} | (set() if config.fusion.refit else {"fusion.refit"})
-    names = tuple(name for name in _SECTIONS[stage] if name.endswith("."))
-    chosen = {
-        key: list(value) if isinstance(value, tuple) else value  # as JSON gives it back
-        for key, value in flat.items()
-        if key not in irrelevant and (key.startswith(names) or key in _SECTIONS[stage])
-    }
-    # Further seeds are models of their own, so they may be added later.
-    return chosen | ({"seeds[0]": config.seeds[0]} if stage in _TRAINED else {})
 
 
 def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
@@ -273,23 +209,23 @@ def fingerprint(stage: str, config: Config, inputs: Mapping[str, str]) -> str:
 def begin(root: Root, stage: str, inputs: Mapping[str, str]) -> str:
     """Mark the stage as begun and return its fingerprint; refuse to mix with what was made from something else.
 
-    Where the stage is to be replaced, it and all that follows is deleted first. Called once the input is checked.
+    Where the stage is to be replaced, it and all that is made from it is deleted first. Called once the input is
+    checked. The fingerprint is the one that the stage was begun with, by which its files go ever after: what a later
+    release would call the same settings and inputs does not matter.
     """
     root.clear(stage, inputs)
-    mine = fingerprint(stage, root.config, inputs)
-    begun: dict[str, Any] = {"fingerprint": mine, "inputs": dict(inputs), "settings": settings(stage, root.config)}
+    mine = _described(root, stage, inputs)
     store = _store_of(root, stage)
     if not root.begun(stage):
-        store.put_new(layout.stage(stage), json.dumps(begun, indent=1).encode())
+        store.put_new(layout.stage(stage), json.dumps(mine, indent=1).encode())
     theirs = record(root, stage)  # another driver may have been first
-    if theirs["fingerprint"] != mine:
-        names = [f"{kind} {name}" for kind in ("inputs", "settings") for name in _differing(begun[kind], theirs[kind])]
+    if names := _changes(theirs, mine):
         raise InputError(
-            f"{store.url}: the stage {stage} was made with other {', '.join(names) or 'versions of this program'}; "
+            f"{store.url}: the stage {stage} was made with other {', '.join(names)}; "
             f"use another --root, or --replace {stage}"
         )
     root.save_config()
-    return mine
+    return str(theirs["fingerprint"])
 
 
 def record(root: Root, stage: str) -> dict[str, Any]:
@@ -300,30 +236,45 @@ def record(root: Root, stage: str) -> dict[str, Any]:
         if isinstance(found["settings"], dict) and isinstance(found["inputs"], dict) and found["fingerprint"]:
             return found
     except FileNotFoundError:
-        raise InputError(f"{root.store.url}: {_WANTING.get(stage, stage)} first") from None
+        raise InputError(f"{root.store.url}: {STAGES[stage].wanting} first") from None
     except (ValueError, KeyError, TypeError):
         pass
     raise InputError(f"{store.url}/{key}: damaged; use --replace {stage}")
 
 
-_WANTING = {
-    "tune": "there is no sweep here; run `actionrec tune rnn`",
-    "extract": "there are no features here; run `actionrec extract`",
-    "motion": "there is no motion CNN here; run `actionrec train motion`",
-    "rnn": "there are no recurrent networks here; run `actionrec train rnn`",
-    "svm": "there is no search over the SVM here; run `actionrec tune svm`",
-    "fusion": "there is no fused model here; run `actionrec train fusion`",
-    "anomaly": "there is no autoencoder here; run `actionrec anomaly`",
-}
+def made_from(root: Root, *names: str) -> dict[str, str]:
+    """The fingerprints of these stages, as the inputs of one that is made from them. InputError: one has not begun."""
+    return {name: str(record(root, name)["fingerprint"]) for name in names}
+
+
+def _described(root: Root, stage: str, inputs: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "fingerprint": fingerprint(stage, root.config, inputs),
+        "inputs": dict(inputs),
+        "settings": settings(stage, root.config),
+    }
+
+
+def _changes(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """In what two descriptions of a stage differ, in words."""
+    inputs = sorted(
+        name
+        for name in theirs["inputs"].keys() | mine["inputs"].keys()
+        if theirs["inputs"].get(name) != mine["inputs"].get(name)
+    )
+    names = [f"inputs {name}" for name in inputs]
+    names += [f"settings {name}" for name in differing(theirs["settings"], mine["settings"])]
+    return names if theirs.get("format", FORMAT) == FORMAT else [*names, "versions of this program"]
 
 
 def _begun_key(stage: str) -> str:
-    return layout.CATALOG if stage == "catalog" else layout.stage(stage)
+    return layout.CATALOG if stage == CATALOG else layout.stage(stage)
 
 
 def _store_of(root: Root, stage: str) -> Store:
     """Catalog and features are shared by everything that is learnt from them."""
-    return root.store if stage in ("catalog", "spatial", "extract") else root.output
+    return root.store if STAGES[stage].shared else root.output
 
 
 def _delete(store: Store, prefix: str) -> None:
@@ -333,10 +284,6 @@ def _delete(store: Store, prefix: str) -> None:
             store.delete(key)
     else:
         store.delete(prefix)
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    return sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
 
 
 def _stored_layers(store: Store) -> list[dict[str, Any]]:

@@ -1,0 +1,211 @@
+"""The stages, a row each: what a stage is made from, what of the configuration changes it, and what it owns."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from actionrec import config as configuration
+from actionrec.config import Config
+from actionrec.storage import layout
+from actionrec.storage.streams import FUSED, STREAMS, Stream
+
+# They only decide which videos fail, or how much goes through a network at once.
+CHANGES_NOTHING = ("clip.allow_partial", "motion.embed_batch")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step whose result lies under a root, and is made from the results of others."""
+
+    name: str
+    verb: str  # what makes it; --replace takes either name, and by the verb's means all that the verb makes
+    needs: Callable[[Config], Sequence[str]]  # the stages that it is made from: who deletes one of them deletes it too
+    keys: tuple[str, ...]  # sections ("rnn.") and keys of the configuration that change what it makes
+    owns: tuple[str, ...]  # what deleting it deletes, commit marks first; "x-" and "x." stand for all keys beginning so
+    wanting: str  # what to say where it is not there
+    ignores: Callable[[Config], Sequence[str]] = (
+        lambda config: ()
+    )  # of `keys` those that this configuration does not use
+    seeded: bool = False  # whether the first of `seeds` changes it; further ones are models of their own
+    shared: bool = False  # whether it lies in the root itself, also where a class is held out of what is learnt
+
+
+def _of_stream(stream: Stream) -> Stage:
+    owns = (layout.marks(stream.name), layout.reopened_parts(stream.name), layout.features(stream.name))
+    return Stage(
+        stream.name,
+        stream.verb,
+        lambda config: ("catalog", *stream.needs(config)),
+        stream.keys,
+        owns,
+        f"there are no {stream.name} features here; run `actionrec {_typed(stream.verb)}`",
+        stream.ignores,
+        shared=stream.decoded,
+    )
+
+
+def _recurrent(stream: str) -> Stage:
+    return Stage(
+        layout.rnn(stream),
+        "rnn",
+        lambda config: (stream,),
+        ("rnn.",),
+        (layout.model(layout.rnn(stream)),),
+        f"there is no recurrent network of the stream {stream} here; run `actionrec train rnn`",
+        lambda config: () if config.rnn.attention else ("rnn.heads",),
+        seeded=True,
+    )
+
+
+def _typed(verb: str) -> str:
+    return verb if verb == "extract" else f"train {verb}"
+
+
+def _catalog_ignores(config: Config) -> Sequence[str]:
+    return () if config.data.dataset in ("ucf101", "hmdb51") else ("data.split",)
+
+
+_SVM = ("tune.l2", "fusion.l2", "fusion.normalization", "fusion.max_iterations")
+_CELLS = tuple(f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention", "heads"))
+_TABLES = tuple(layout.tables(name) for name in ("predictions", "ablation", "table2", "confusion", "classes"))
+
+# In the order of work.
+STAGES: dict[str, Stage] = {
+    row.name: row
+    for row in (
+        Stage(
+            "catalog",
+            "catalog",
+            lambda config: (),
+            ("data.", "seed"),
+            (layout.PLANS, layout.CATALOG),
+            "there is no catalog here; run `actionrec catalog SRC`",
+            _catalog_ignores,
+            shared=True,
+        ),
+        Stage(
+            "finetune",
+            "finetune",
+            lambda config: ("catalog",),
+            ("finetune.", "frame.", "clip."),
+            (layout.model(layout.FRAME_CNN),),
+            "there is no fine-tuned frame CNN here; run `actionrec train spatial`",
+            seeded=True,
+            shared=True,
+        ),
+        *(_of_stream(stream) for stream in STREAMS.values() if stream.decoded),
+        Stage(
+            "motion_cnn",
+            "motion",
+            lambda config: ("flow",),
+            ("motion.",),
+            (layout.model(layout.MOTION_CNN),),
+            "there is no motion CNN here; run `actionrec train motion`",
+            seeded=True,
+        ),
+        *(_of_stream(stream) for stream in STREAMS.values() if not stream.decoded),
+        Stage(
+            "tune",
+            "tune",
+            lambda config: (config.tune.stream,),
+            ("rnn.", "tune.stream", *_SVM),
+            (layout.tables("table1"), layout.TUNE_RNN),
+            "there is no sweep here; run `actionrec tune rnn`",
+            lambda config: _CELLS,
+        ),
+        *(_recurrent(stream) for stream in FUSED),
+        Stage(
+            "embeddings",
+            "rnn",
+            lambda config: tuple(map(layout.rnn, config.streams)),
+            ("streams",),
+            (layout.EMBEDDINGS,),
+            "there are no video embeddings here; run `actionrec train rnn`",
+        ),
+        Stage(
+            "svm",
+            "svm",
+            lambda config: ("embeddings",),
+            (*_SVM, "fusion.missing", "streams"),
+            (layout.tables("svm"), layout.TUNE_SVM),
+            "there is no search over the SVM here; run `actionrec tune svm`",
+        ),
+        Stage(
+            "fusion",
+            "fusion",
+            lambda config: ("embeddings", "svm"),
+            ("fusion.", "streams"),
+            (layout.model(layout.FUSION),),
+            "there is no fused model here; run `actionrec train fusion`",
+            lambda config: ("fusion.bootstrap",),
+        ),
+        Stage(
+            "evaluate",
+            "evaluate",
+            lambda config: ("fusion",),
+            ("fusion.bootstrap",),
+            _TABLES,
+            "nothing has been judged here; run `actionrec evaluate`",
+        ),
+        Stage(
+            "anomaly",
+            "anomaly",
+            lambda config: ("embeddings",),
+            ("anomaly.", "streams"),
+            (
+                layout.tables("anomaly"),
+                layout.tables("anomaly_holdout"),
+                layout.model(layout.AUTOENCODER),
+                layout.HOLDOUT,
+            ),
+            "there is no autoencoder here; run `actionrec anomaly`",
+            seeded=True,
+        ),
+    )
+}
+
+
+def named(name: str) -> tuple[str, ...]:
+    """The stages that --replace NAME names: all that the verb of that name makes, else the one stage; none: unknown."""
+    of_verb = tuple(row.name for row in STAGES.values() if row.verb == name)
+    return of_verb or ((name,) if name in STAGES else ())
+
+
+def following(names: Collection[str], configs: Iterable[Config]) -> list[str]:
+    """`names` and all that is made from them under any of the configurations, in the order of work."""
+    found = set(names)
+    configs = list(configs)
+    for row in STAGES.values():
+        if any(not found.isdisjoint(row.needs(config)) for config in configs):
+            found.add(row.name)
+    return [name for name in STAGES if name in found]
+
+
+def settings(stage: str, config: Config) -> dict[str, Any]:
+    """Dotted key -> value of exactly the knobs that can change what `stage` makes of a video that does not fail."""
+    row = STAGES[stage]
+    ignored = (*CHANGES_NOTHING, *row.ignores(config))
+    chosen = {
+        key: list(value) if isinstance(value, tuple) else value  # as JSON gives it back
+        for key, value in configuration.flatten(config).items()
+        if _is_among(key, row.keys) and not _is_among(key, ignored)
+    }
+    return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
+
+
+def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The keys in which two settings differ. A knob that is younger than a root counts with its default there."""
+    return sorted(
+        key
+        for key in one.keys() | other.keys()
+        if one.get(key, _DEFAULTS.get(key)) != other.get(key, _DEFAULTS.get(key))
+    )
+
+
+_DEFAULTS = {
+    key: list(value) if isinstance(value, tuple) else value for key, value in configuration.flatten(Config()).items()
+}
+
+
+def _is_among(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or ((name.endswith(".") or not name) and key.startswith(name)) for name in names)

@@ -7,7 +7,7 @@ from typing import Any
 from actionrec import config as configuration
 from actionrec.config import Config
 from actionrec.storage import layout
-from actionrec.storage.streams import FUSED, STREAMS, Stream
+from actionrec.storage.streams import FUSED, STREAMS, Stream, wanted
 
 # They only decide which videos fail, or how much goes through a network at once.
 CHANGES_NOTHING = ("clip.allow_partial", "motion.embed_batch")
@@ -23,11 +23,16 @@ class Stage:
     keys: tuple[str, ...]  # sections ("rnn.") and keys of the configuration that change what it makes
     owns: tuple[str, ...]  # what deleting it deletes, commit marks first; "x-" and "x." stand for all keys beginning so
     wanting: str  # what to say where it is not there
-    ignores: Callable[[Config], Sequence[str]] = (
-        lambda config: ()
-    )  # of `keys` those that this configuration does not use
+    ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of `keys` that this configuration leaves out
+    made: Callable[[Config], bool] = lambda config: True  # whether this configuration makes it; else it lies unused
     seeded: bool = False  # whether the first of `seeds` changes it; further ones are models of their own
     shared: bool = False  # whether it lies in the root itself, also where a class is held out of what is learnt
+    recorded: bool = True  # whether it has a record of what it was begun with; else the root's configuration says it
+
+    @property
+    def begun(self) -> str:
+        """The key whose file says that the stage has begun."""
+        return layout.stage(self.name) if self.recorded else self.owns[-1]
 
 
 def _of_stream(stream: Stream) -> Stage:
@@ -40,6 +45,7 @@ def _of_stream(stream: Stream) -> Stage:
         owns,
         f"there are no {stream.name} features here; run `actionrec {_typed(stream.verb)}`",
         stream.ignores,
+        lambda config: stream.name in wanted(config),
         shared=stream.decoded,
     )
 
@@ -53,6 +59,7 @@ def _recurrent(stream: str) -> Stage:
         (layout.model(layout.rnn(stream)),),
         f"there is no recurrent network of the stream {stream} here; run `actionrec train rnn`",
         lambda config: () if config.rnn.attention else ("rnn.heads",),
+        lambda config: stream in config.streams,
         seeded=True,
     )
 
@@ -82,6 +89,7 @@ STAGES: dict[str, Stage] = {
             "there is no catalog here; run `actionrec catalog SRC`",
             _catalog_ignores,
             shared=True,
+            recorded=False,
         ),
         Stage(
             "finetune",
@@ -90,6 +98,7 @@ STAGES: dict[str, Stage] = {
             ("finetune.", "frame.", "clip."),
             (layout.model(layout.FRAME_CNN),),
             "there is no fine-tuned frame CNN here; run `actionrec train spatial`",
+            made=lambda config: config.finetune.blocks > 0,
             seeded=True,
             shared=True,
         ),
@@ -101,6 +110,7 @@ STAGES: dict[str, Stage] = {
             ("motion.",),
             (layout.model(layout.MOTION_CNN),),
             "there is no motion CNN here; run `actionrec train motion`",
+            made=lambda config: "motion" in wanted(config),
             seeded=True,
         ),
         *(_of_stream(stream) for stream in STREAMS.values() if not stream.decoded),
@@ -112,6 +122,7 @@ STAGES: dict[str, Stage] = {
             (layout.tables("table1"), layout.TUNE_RNN),
             "there is no sweep here; run `actionrec tune rnn`",
             lambda config: _CELLS,
+            lambda config: config.tune.in_run,
         ),
         *(_recurrent(stream) for stream in FUSED),
         Stage(

@@ -13,7 +13,6 @@ from actionrec import unpacked
 from actionrec.errors import InputError
 
 SPLITS = ("train", "val", "test")
-STREAMS = ("spatial", "flow", "audio", "motion")
 
 CATALOG = pa.schema(
     [
@@ -194,23 +193,27 @@ def video_embeddings(widths: Mapping[str, int]) -> pa.Schema:
     return pa.schema([pa.field("video_id", pa.string(), nullable=False), *vectors])
 
 
-def embedding(stream: str, width: int) -> pa.Schema:
-    """The schema of a stream's sequence of embeddings, each `width` numbers (E)."""
+def embedding(width: int, of_frames: bool) -> pa.Schema:
+    """The schema of a stream's sequence of embeddings, each `width` numbers (E), of frames or of moments."""
     fields = [
         pa.field("video_id", pa.string(), nullable=False),
-        pa.field("frame_index", pa.list_(pa.int32())),  # [L]
+        *([pa.field("frame_index", pa.list_(pa.int32()))] if of_frames else []),  # [L]
         pa.field("time_s", pa.list_(pa.float32())),  # [L]
         pa.field("embedding", pa.list_(pa.list_(pa.float32(), width))),  # [L, E]
     ]
-    return pa.schema([f for f in fields if stream != "audio" or f.name != "frame_index"])
+    return pa.schema(fields)
 
 
-def embedding_table(stream: str, width: int, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> pa.Table:
-    """(video_id, columns by name) of videos as a stream's table; `embedding` is float32 [L, width]."""
-    schema = embedding(stream, width)
-    plain = [pa.array([row[f.name] for _, row in rows], f.type) for f in list(schema)[1:-1]]
-    vectors = embedding_column([row["embedding"] for _, row in rows], width)
-    return pa.Table.from_arrays([pa.array([i for i, _ in rows], pa.string()), *plain, vectors], schema=schema)
+def feature_table(schema: pa.Schema, rows: Sequence[tuple[str, Mapping[str, Any]]]) -> pa.Table:
+    """(video_id, columns by name) of videos as a stream's table; `embedding` is float32 [L, E]."""
+    columns = [_column(field, [row[field.name] for _, row in rows]) for field in list(schema)[1:]]
+    return pa.Table.from_arrays([pa.array([i for i, _ in rows], pa.string()), *columns], schema=schema)
+
+
+def _column(field: pa.Field, values: list[Any]) -> pa.Array:
+    if field.name == "embedding":
+        return embedding_column(values, field.type.value_type.list_size)
+    return pa.array(values, field.type)
 
 
 def embedding_column(sequences: list[np.ndarray], width: int) -> pa.Array:

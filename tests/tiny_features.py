@@ -13,6 +13,7 @@ from actionrec import config, schema
 from actionrec.features import flow_codec
 from actionrec.storage import layout
 from actionrec.storage.root import Root, begin, open_root
+from actionrec.storage.streams import STREAMS
 
 WIDTHS = {"spatial": 6, "audio": 4}
 HEIGHT, WIDTH = 16, 20
@@ -72,10 +73,20 @@ def make_root(
         for clip in videos
     ]
     root.store.put(layout.CATALOG, schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.CATALOG), "x"))
-    fingerprint = begin(root, "extract", {"frame": "f", "audio": "a"})
+    made = begin_streams(root)
     for part, start in enumerate(range(0, len(videos), PART_VIDEOS)):
-        _write_part(root, fingerprint, part, videos[start : start + PART_VIDEOS], sequence)
+        for stream, fingerprint in made.items():
+            _write_part(root, stream, fingerprint, part, videos[start : start + PART_VIDEOS], sequence)
     return root
+
+
+def begin_streams(root: Root) -> dict[str, str]:
+    """Begin every stream that is made from a decoded video; its fingerprint, stream by stream."""
+    made: dict[str, str] = {}
+    for stream in (name for name, row in STREAMS.items() if row.decoded):
+        above = {name: made[name] for name in STREAMS[stream].needs(root.config) if name in made}
+        made[stream] = begin(root, stream, {f"{stream} weights": stream} | above)
+    return made
 
 
 def settings_file(folder: Path, settings: Mapping[str, Any]) -> Path:
@@ -116,28 +127,24 @@ def sequence_of(clip: Clip, stream: str) -> NDArray[np.float32]:
     return found
 
 
-def _write_part(root: Root, fingerprint: str, part: int, videos: list[Clip], sequence: Any) -> None:
-    rows: dict[str, list[tuple[str, dict[str, Any]]]] = {"spatial": [], "audio": []}
-    for clip in videos:
-        for stream in ("spatial", "audio") if clip.has_audio else ("spatial",):
-            found = sequence(clip, stream, sequence_of(clip, stream))
-            places = np.arange(len(found))
-            row = {"frame_index": places.astype(np.int32), "time_s": (places * 0.04).astype(np.float32)}
-            rows[stream].append((clip.video_id, row | {"embedding": found}))
-    for stream, stream_rows in rows.items():
-        width = stream_rows[0][1]["embedding"].shape[1] if stream_rows else WIDTHS[stream]
-        table = schema.embedding_table(stream, width, stream_rows)
-        root.store.put(layout.feature(stream, part), schema.to_parquet(table, fingerprint))
-    flow = pa.Table.from_pylist([flow_row(clip) for clip in videos], schema=schema.FLOW)
-    root.store.put(layout.feature("flow", part), schema.to_parquet(flow, fingerprint))
+def _write_part(root: Root, stream: str, fingerprint: str, part: int, videos: list[Clip], sequence: Any) -> None:
+    having = [clip for clip in videos if stream != "audio" or clip.has_audio]
+    if stream == "flow":
+        table = pa.Table.from_pylist([flow_row(clip) for clip in videos], schema=schema.FLOW)
+    else:
+        rows = [(clip.video_id, _row(sequence(clip, stream, sequence_of(clip, stream)))) for clip in having]
+        width = rows[0][1]["embedding"].shape[1] if rows else WIDTHS[stream]
+        table = schema.feature_table(STREAMS[stream].schema(width), rows)
+    root.store.put(layout.feature(stream, part), schema.to_parquet(table, fingerprint))
     status = [
-        {
-            "video_id": clip.video_id,
-            "stream": stream,
-            "status": "no_audio" if stream == "audio" and not clip.has_audio else "ok",
-        }
+        {"video_id": clip.video_id, "stream": stream, "status": "ok" if clip in having else "no_audio"}
         for clip in videos
-        for stream in layout.EXTRACT_STREAMS
     ]
     table = pa.Table.from_pylist(status, schema=schema.STATUS)
-    root.store.put(layout.commit_mark(part), schema.to_parquet(table, fingerprint))
+    root.store.put(layout.commit_mark(stream, part), schema.to_parquet(table, fingerprint))
+
+
+def _row(embedding: NDArray[np.float32]) -> dict[str, Any]:
+    places = np.arange(len(embedding))
+    times_s = (places * 0.04).astype(np.float32)
+    return {"frame_index": places.astype(np.int32), "time_s": times_s, "embedding": embedding}

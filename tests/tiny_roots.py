@@ -28,6 +28,7 @@ from actionrec.cli import main
 from actionrec.config import Config
 from actionrec.errors import Reason
 from actionrec.media.encode import encode
+from actionrec.storage import streams
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.weights import WeightsRef, prepare
 from tests.media_files import RATE, moving, tone
@@ -49,7 +50,7 @@ SMALL: dict[str, Any] = {
     "tune": {"in_run": True, "rows": ["LSTM 256"], "l2": [0.1]},
     "train": {"threads": 1},
 }
-STREAMS = ("spatial", "flow", "audio")
+STREAMS = tuple(name for name, row in streams.STREAMS.items() if row.decoded)
 COLUMNS = {
     "spatial": ("frame_index", "time_s", "embedding"),
     "flow": ("time_s", "motion_px", "flow", "bound_px", "height", "width", "codec"),
@@ -210,9 +211,13 @@ def snapshot(folder: Path) -> dict[str, Stamp]:
 
 def committed_files(root: Path) -> dict[str, Stamp]:
     """The files of committed parts, marks included, as they stand now."""
-    marks = {path.name.removeprefix("extract-") for path in (root / "features/status").glob("extract-*.parquet")}
-    found = {name: stamp for name, stamp in snapshot(root).items() if name.startswith("features/")}
-    return {name: stamp for name, stamp in found.items() if name.rpartition("-")[2] in marks}
+    marks = {tuple(path.name.split("-")) for path in (root / "features/status").glob("*.parquet")}
+    committed = {
+        name
+        for stream, part in marks
+        for name in (f"features/{stream}/part-{part}", f"features/status/{stream}-{part}")
+    }
+    return {name: stamp for name, stamp in snapshot(root).items() if name in committed}
 
 
 def videos_of_part(root: Path, part: int) -> list[str]:

@@ -13,7 +13,9 @@ from typing import Any
 import pyarrow as pa
 
 from actionrec.storage import parts
-from actionrec.storage.root import Root, record
+from actionrec.storage.root import Root
+from actionrec.storage.samples import all_made
+from actionrec.storage.stages import STAGES
 from actionrec.storage.store import Store
 
 
@@ -34,7 +36,7 @@ def changed(root: Root, source: Store, folder: str, old: pa.Table, new: pa.Table
 
 def counted(root: Root, old: pa.Table, new: pa.Table, changed: Collection[str]) -> pa.Table:
     """The new catalog, with the old one's count of changes and one more for what is `changed` after it was used."""
-    used = any(root.begun(stage) for stage in ("spatial", "extract"))
+    used = any(root.begun(row.name) for row in STAGES.values() if "catalog" in row.needs(root.config))
     counts = dict(zip(*(old[name].to_pylist() for name in ("video_id", "revision")), strict=True))
     revisions = [
         (counts.get(i) or 0) + 1 if used and i in changed else counts.get(i) for i in new["video_id"].to_pylist()
@@ -55,9 +57,9 @@ def warnings(changed: Collection[str]) -> list[str]:
 
 def _others(root: Root, source: Store, touched: dict[str, str]) -> set[str]:
     """Of files with another version and the size that they had, those that do not hold what was extracted."""
-    if "://" in source.url or not touched or not root.begun("extract"):
+    if "://" in source.url or not touched:
         return set(touched)
-    extracted = parts.hashes(root.store, record(root, "extract")["fingerprint"], touched)
+    extracted = parts.hashes(root.store, all_made(root), touched)
     now: dict[str, str | None] = {}  # several videos may be segments of one file
     for video_id, key in touched.items():
         if video_id in extracted and key not in now:

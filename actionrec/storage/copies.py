@@ -10,18 +10,18 @@ from actionrec import schema
 from actionrec.storage import layout, parts
 from actionrec.storage.store import Store
 
-_HASHES = pa.schema([schema.STATUS.field(name) for name in ("video_id", "stream", "sha256")])
+_HASHES = pa.schema([schema.STATUS.field(name) for name in ("video_id", "sha256")])
 
 
-def leaks(store: Store, catalog: pa.Table) -> list[str]:
+def leaks(store: Store, stream: str, catalog: pa.Table) -> list[str]:
     """The warning about files whose bytes stand in more than one split; empty if there are none.
 
-    Goes by the hashes in the commit marks of extract; videos that could not be read have none.
+    Goes by the hashes in the commit marks of a stream; videos that could not be read have none.
     """
     splits: Mapping[str, str | None] = dict(
         zip(catalog["video_id"].to_pylist(), catalog["split"].to_pylist(), strict=True)
     )
-    frame = _hashes(store)
+    frame = _hashes(store, stream)
     frame["split"] = frame["video_id"].map(splits)
     sides = frame.dropna().sort_values(["sha256", "split", "video_id"]).drop_duplicates(["sha256", "split"])
     torn = sides[sides.duplicated("sha256", keep=False)]
@@ -35,13 +35,13 @@ def leaks(store: Store, catalog: pa.Table) -> list[str]:
     ]
 
 
-def _hashes(store: Store) -> pd.DataFrame:
+def _hashes(store: Store, stream: str) -> pd.DataFrame:
     """video_id and sha256 of every video that was read, from the marks of committed parts."""
-    keys = [layout.commit_mark(part) for part in sorted(parts.committed(store))]
+    keys = [layout.commit_mark(stream, part) for part in sorted(parts.committed(store, stream))]
     with ThreadPoolExecutor(parts.READERS) as pool:
         tables = list(pool.map(lambda key: _of_mark(store, key), keys))
     frame: pd.DataFrame = pa.concat_tables([_HASHES.empty_table(), *tables]).to_pandas()
-    return frame[frame["stream"] == layout.EXTRACT_STREAMS[0]][["video_id", "sha256"]]
+    return frame
 
 
 def _of_mark(store: Store, key: str) -> pa.Table:

@@ -15,8 +15,9 @@ from actionrec.errors import InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, begin, fingerprint
 from actionrec.storage.store import named_file
+from actionrec.storage.streams import STREAMS
 
-STREAM = "spatial"
+STREAM = STREAMS["spatial"]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda d
     catalog = assemble(found.draft, root.config.data, root.config.seed, numbered=found.numbered)
     inputs = {"imported features": hashlib.sha256(data).hexdigest()}
     root.clear("catalog", inputs)
-    mark = begin(root, "extract", inputs)
+    mark = begin(root, STREAM.name, inputs)
     if not root.begun("catalog"):
         root.store.put(layout.CATALOG, schema.to_parquet(catalog.table, fingerprint("catalog", root.config, {})))
     width = _write_parts(root, mark, catalog, found, on_videos)
@@ -70,8 +71,9 @@ def _write_parts(
 ) -> int:
     sequences = dict(zip((video.video_id for video in found.draft.videos), found.sequences, strict=True))
     width: int = found.sequences[0].shape[1]
-    planned = parts.plan(root.store, catalog.table["video_id"].to_pylist(), root.config.extract.part_videos, mark)
-    finished, done = parts.committed(root.store), 0
+    ids, part_videos = catalog.table["video_id"].to_pylist(), root.config.extract.part_videos
+    planned = parts.plan(root.store, ids, part_videos, mark, {STREAM.name: mark})
+    finished, done = parts.committed(root.store, STREAM.name), 0
     for part, ids in planned.items():
         if part not in finished:
             _write_part(root, mark, part, ids, [sequences[video_id] for video_id in ids], width)
@@ -83,7 +85,6 @@ def _write_parts(
 def _write_part(
     root: Root, mark: str, part: int, ids: Sequence[str], sequences: Sequence[NDArray[np.float32]], width: int
 ) -> None:
-    """Streams that were not imported get files without rows: a part is complete when each stream has its file."""
     rows = [
         (
             video_id,
@@ -91,14 +92,10 @@ def _write_part(
         )
         for video_id, sequence_LE in zip(ids, sequences, strict=True)
     ]
+    status = [{"video_id": video_id, "stream": STREAM.name, "status": "ok"} for video_id in ids]
     tables = {
-        "flow": schema.FLOW.empty_table(),
-        "audio": schema.embedding_table("audio", 1, []),
-        STREAM: schema.embedding_table(STREAM, width, rows),
+        layout.feature(STREAM.name, part): schema.feature_table(STREAM.schema(width), rows),
+        layout.commit_mark(STREAM.name, part): pa.Table.from_pylist(status, schema=schema.STATUS),
     }
-    for stream, table in tables.items():
-        root.store.put(layout.feature(stream, part), schema.to_parquet(table, mark))
-    status = [{"video_id": video_id, "stream": STREAM, "status": "ok"} for video_id in ids]
-    root.store.put(
-        layout.commit_mark(part), schema.to_parquet(pa.Table.from_pylist(status, schema=schema.STATUS), mark)
-    )
+    for key, table in tables.items():
+        root.store.put(key, schema.to_parquet(table, mark))

@@ -1,10 +1,11 @@
 """Parts: the fixed lists of videos that extraction commits as a whole, and what has been committed.
 
 A part is planned once and keeps its number for ever. A later run that finds new videos plans new parts; it never
-moves a video from one part to another. A part is trusted only when its commit mark, the status file, exists.
+moves a video from one part to another. What was made of a part for a stream is trusted only when its commit mark, the
+status file, exists. Below, `made` maps each stream that is asked about to the fingerprint of what counts.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class Reconciled:
     failed: dict[str, tuple[str, str]] = field(default_factory=dict)  # video_id -> (reason, detail)
     no_audio: int = 0
     no_decoder: int = 0  # of no_audio: with a sound track that no decoder knows
-    missing: tuple[str, ...] = ()  # videos that no committed part accounts for
+    missing: tuple[str, ...] = ()  # videos that no committed part of one of the streams accounts for
     repeated: tuple[str, ...] = ()  # videos that stand more than once in a stream's status
     leaks: tuple[str, ...] = ()  # warnings about files that are on both sides of a split
 
@@ -40,8 +41,12 @@ class Reconciled:
         return self.ok + len(self.failed) + len(self.missing)
 
 
-def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: str) -> dict[int, list[str]]:
+def plan(
+    store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: str, made: Mapping[str, str]
+) -> dict[int, list[str]]:
     """Part -> its videos, with new parts for the videos that had none. Two drivers at once agree on one plan.
+
+    The plan, which all streams share, carries `fingerprint`; what was `made` tells whether one is gone.
 
     Raises InputError: a generation of the plan is gone, so nobody knows which videos the parts of it held;
     ActionrecError: the store does not keep what it is given.
@@ -54,7 +59,7 @@ def plan(store: Store, video_ids: Sequence[str], part_videos: int, fingerprint: 
         if not fresh:
             return parts
         first = max(parts, default=-1) + 1
-        _refuse_unplanned(store, first, keys, fingerprint)
+        _refuse_unplanned(store, first, keys, made)
         numbers = [first + i // part_videos for i in range(len(fresh))]
         table = pa.table({"part": pa.array(numbers, pa.int32()), "video_id": fresh}, schema=schema.PLAN)
         keys.append(layout.plan(len(keys)))
@@ -76,20 +81,21 @@ def _generations(store: Store) -> list[str]:
     if gone is not None:
         raise InputError(
             f"{store.url}/{layout.plan(gone)}: this part of the plan is gone, and a later one is there; restore "
-            "it, or use --replace extract to plan and extract anew"
+            "it, or use --replace catalog to plan and extract anew"
         )
     return [layout.plan(generation) for generation in ordered]
 
 
-def _refuse_unplanned(store: Store, first: int, keys: Sequence[str], fingerprint: str) -> None:
+def _refuse_unplanned(store: Store, first: int, keys: Sequence[str], made: Mapping[str, str]) -> None:
     """InputError where parts from `first` on are committed, though the plan ends before: its last keys are gone."""
-    marks = (layout.part_of_mark(key) for key in store.sizes(layout.STATUS))
-    beyond = [part for part in marks if part is not None and part >= first]
-    mine = next((part for part in beyond if _read_mark(store, part, fingerprint, "extract") is not None), None)
+    listed = list(store.sizes(layout.STATUS))
+    marks = ((stream, layout.part_of_mark(stream, key)) for stream in made for key in listed)
+    beyond = [(stream, part) for stream, part in marks if part is not None and part >= first]
+    mine = next((part for stream, part in beyond if _read_mark(store, stream, part, made[stream]) is not None), None)
     if mine is not None and _generations(store) == list(keys):  # else another driver has planned it meanwhile
         raise InputError(
             f"{store.url}/{layout.plan(len(keys))}: this part of the plan is gone, for part {mine} is committed and "
-            "nothing plans it; restore it, or use --replace extract to plan and extract anew"
+            "nothing plans it; restore it, or use --replace catalog to plan and extract anew"
         )
 
 
@@ -110,24 +116,26 @@ def _read_plans(store: Store, keys: Sequence[str]) -> dict[int, list[str]]:
     return parts
 
 
-def committed(store: Store, stage: str = "extract") -> dict[int, str]:
-    """Part -> its mark's version: of parts with a mark of `stage` (extract or motion) and all that it vouches for."""
+def marked(store: Store, stream: str) -> dict[int, str]:
+    """Part -> its mark's version: of parts with a mark of the stream."""
     listed = store.versions(layout.STATUS).items()
-    marks = {part: version for key, version in listed if (part := layout.part_of_mark(key, stage)) is not None}
-    for stream in layout.STREAMS_OF[stage]:
-        stored = {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
-        marks = {part: version for part, version in marks.items() if part in stored}
-    return marks
+    return {part: version for key, version in listed if (part := layout.part_of_mark(stream, key)) is not None}
 
 
-def statuses(store: Store, fingerprint: str, stage: str = "extract") -> pa.Table:
-    """What `stage` has committed [rows, schema.OUTCOME].
+def committed(store: Store, stream: str) -> dict[int, str]:
+    """Part -> its mark's version: of parts with a mark of the stream and the features that it vouches for."""
+    stored = {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
+    return {part: version for part, version in marked(store, stream).items() if part in stored}
+
+
+def statuses(store: Store, stream: str, fingerprint: str) -> pa.Table:
+    """What has been committed of a stream [rows, schema.OUTCOME].
 
     A part that was committed under another fingerprint, by a worker that outlived a --replace, loses its mark instead.
     A process reads a mark once: many stages of a run ask, and with 10^6 videos there are 62,500 marks.
     """
-    marks = committed(store, stage)
-    place = (store.url, stage, fingerprint)
+    marks = committed(store, stream)
+    place = (store.url, stream, fingerprint)
     before, versions = _read_before.get(place, (schema.OUTCOME.empty_table(), {}))
     fresh = sorted(part for part, version in marks.items() if versions.get(part) != version)
     if gone := [part for part in versions if marks.get(part) != versions[part]]:
@@ -136,37 +144,39 @@ def statuses(store: Store, fingerprint: str, stage: str = "extract") -> pa.Table
     with ThreadPoolExecutor(READERS) as pool:
         for start in range(0, len(fresh), AT_ONCE):
             numbers = fresh[start : start + AT_ONCE]
-            found = list(pool.map(lambda part: _read_mark(store, part, fingerprint, stage), numbers))
+            found = list(pool.map(lambda part: _read_mark(store, stream, part, fingerprint), numbers))
             foreign += [part for part, table in zip(numbers, found, strict=True) if table is None]
             tables.append(
                 pa.concat_tables([table for table in found if table is not None] or [before[:0]]).combine_chunks()
             )
     for part in foreign:
-        store.delete(layout.commit_mark(part, stage))
+        store.delete(layout.commit_mark(stream, part))
         del marks[part]
     table = pa.concat_tables(tables)
     _read_before[place] = (table, marks)
     return table
 
 
-def hashes(store: Store, fingerprint: str, video_ids: Collection[str]) -> dict[str, str]:
-    """The sha256 of what was read of those of `video_ids` that extract has committed."""
-    wanted, found = pa.array(sorted(video_ids), pa.string()), dict[str, str]()
-    table = statuses(store, fingerprint)
-    for part in sorted(set(table.filter(pc.is_in(table["video_id"], wanted))["part"].to_pylist())):
-        key = layout.commit_mark(part)
-        mark = schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
-        mark = mark.filter(pc.and_(pc.is_in(mark["video_id"], wanted), pc.is_valid(mark["sha256"])))
-        found |= dict(zip(mark["video_id"].to_pylist(), mark["sha256"].to_pylist(), strict=True))
+def hashes(store: Store, made: Mapping[str, str], video_ids: Collection[str]) -> dict[str, str]:
+    """The sha256 of what was read of those of `video_ids` that are committed for at least one of the streams."""
+    found = dict[str, str]()
+    for stream, fingerprint in made.items():
+        wanted = pa.array(sorted(set(video_ids) - found.keys()), pa.string())
+        table = statuses(store, stream, fingerprint)
+        for part in sorted(set(table.filter(pc.is_in(table["video_id"], wanted))["part"].to_pylist())):
+            key = layout.commit_mark(stream, part)
+            mark = schema.from_parquet(store.read(key), schema.STATUS, f"{store.url}/{key}")
+            mark = mark.filter(pc.and_(pc.is_in(mark["video_id"], wanted), pc.is_valid(mark["sha256"])))
+            found |= dict(zip(mark["video_id"].to_pylist(), mark["sha256"].to_pylist(), strict=True))
     return found
 
 
 _read_before: dict[tuple[str, str, str], tuple[pa.Table, dict[int, str]]] = {}
 
 
-def _read_mark(store: Store, part: int, fingerprint: str, stage: str) -> pa.Table | None:
+def _read_mark(store: Store, stream: str, part: int, fingerprint: str) -> pa.Table | None:
     """The status rows of a part; None where they were committed under another fingerprint."""
-    key = layout.commit_mark(part, stage)
+    key = layout.commit_mark(stream, part)
     try:
         data = store.read(key)
     except FileNotFoundError:
@@ -186,9 +196,9 @@ def by_part(table: pa.Table) -> dict[int, list[str]]:
     return found
 
 
-def reconcile(store: Store, video_ids: Sequence[str], fingerprint: str, stage: str = "extract") -> Reconciled:
-    """Hold the catalog's ids against the status table: every id once per stream, as ok, no_audio or failed."""
-    table, streams = statuses(store, fingerprint, stage), layout.STREAMS_OF[stage]
+def reconcile(store: Store, video_ids: Sequence[str], made: Mapping[str, str]) -> Reconciled:
+    """Hold the catalog's ids against the status tables: every id once per stream, as ok, no_audio or failed."""
+    table, streams = pa.concat_tables([statuses(store, *each) for each in made.items()]), tuple(made)
     ids = pa.array(video_ids, pa.string())
     table = table.filter(pc.is_in(table["video_id"], ids))
     video = pc.index_in(table["video_id"], ids).to_numpy()

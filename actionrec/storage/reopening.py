@@ -1,13 +1,13 @@
-"""Parts that are computed again, without losing what is good in them.
+"""Parts that are computed again for a stream, without losing what is good in them.
 
 A part is reopened: the good rows of its commit mark are stored aside, then the mark goes. Whoever computes the part
-takes the features of those rows over from the files that still lie there, so only what failed or changed is computed,
+takes the features of those rows over from the file that still lies there, so only what failed or changed is computed,
 and a video whose file has gone since loses nothing. The rows that were stored aside go once the part has its mark anew;
-until then a kill at any moment leaves them, and the feature files hold them before and after they are written again.
+until then a kill at any moment leaves them, and the feature file holds them before and after it is written again.
 """
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -16,54 +16,76 @@ import pyarrow.compute as pc
 from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
+from actionrec.storage.root import Root
+from actionrec.storage.samples import all_made, made_with
 from actionrec.storage.store import Store
+from actionrec.storage.streams import STREAMS
 
 
-def failed(store: Store, fingerprint: str) -> None:
-    """Let the failed streams of all videos be computed again, and nothing else."""
-    table = parts.statuses(store, fingerprint)
-    _reopen(store, fingerprint, set(table.filter(pc.equal(table["status"], "failed"))["part"].to_pylist()))
+def failed(root: Root, streams: Collection[str]) -> None:
+    """Let what failed of these streams be computed again, and nothing else."""
+    for stream in streams:
+        table = parts.statuses(root.store, stream, made_with(root, stream))
+        _reopen(root, stream, set(table.filter(pc.equal(table["status"], "failed"))["part"].to_pylist()))
 
 
-def incomplete(store: Store, fingerprint: str) -> None:
-    """Let what is missing be computed again where a part has its mark, and not all the files that it vouches for."""
-    marked = {layout.part_of_mark(key) for key in store.sizes(layout.STATUS)} - {None}
-    _reopen(store, fingerprint, {part for part in marked if part is not None} - parts.committed(store).keys())
+def incomplete(root: Root, streams: Collection[str]) -> None:
+    """Let what is missing be computed again where a part has its mark, and not the features that it vouches for."""
+    for stream in streams:
+        _reopen(root, stream, parts.marked(root.store, stream).keys() - parts.committed(root.store, stream).keys())
 
 
-def changed(store: Store, fingerprint: str, video_ids: Collection[str]) -> None:
-    """Let these videos be computed again, for their files are others now.
+def changed(root: Root, video_ids: Collection[str]) -> None:
+    """Let all streams of these videos be computed again, for their files are others now.
 
     What was made of them and would not be noticed as out of date goes at once: video embeddings, held-out classes.
     """
+    made = all_made(root)
+    if not made:
+        return
     wanted = set(video_ids)
-    planned = parts.planned(store).items()
-    _reopen(store, fingerprint, {part for part, ids in planned if not wanted.isdisjoint(ids)}, wanted)
-    for output in _outputs(store):
-        store.delete(f"{output}{layout.EMBEDDINGS}")
+    numbers = {part for part, ids in parts.planned(root.store).items() if not wanted.isdisjoint(ids)}
+    for stream in made:
+        _reopen(root, stream, numbers, wanted)
+    for output in _outputs(root.store):
+        root.store.delete(f"{output}{layout.EMBEDDINGS}")
     for kind in ("md", "parquet"):
-        store.delete(layout.table("anomaly_holdout", kind))
+        root.store.delete(layout.table("anomaly_holdout", kind))
 
 
-def _reopen(store: Store, fingerprint: str, numbers: Collection[int], without: Collection[str] = ()) -> None:
+def _reopen(root: Root, stream: str, numbers: Collection[int], without: Collection[str] = ()) -> None:
     """Take back the marks of these parts, once what stays good is stored: all but failed rows and videos of `without`.
 
-    A part that has lost its mark already may lose more. Motion features follow: they are made anew from the flow.
+    A part that has lost its mark already may lose more. What is made from the stream follows, first.
     """
-    outputs = _outputs(store) if numbers else []
+    if not numbers:
+        return
+    for row in STREAMS.values():
+        if stream in row.needs(root.config):
+            _reopen_following(root, row.name, numbers, without)
+    store, fingerprint = root.store, made_with(root, stream)
     for part in sorted(numbers):
-        data = _read_if_there(store, layout.commit_mark(part)) or _read_if_there(store, layout.reopened(part))
+        key = layout.commit_mark(stream, part)
+        data = _read_if_there(store, key) or _read_if_there(store, layout.reopened(stream, part))
         if data is not None:
-            table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{layout.commit_mark(part)}")
+            table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
             is_good = pc.and_(
                 pc.not_equal(table["status"], "failed"),
                 pc.invert(pc.is_in(table["video_id"], pa.array(sorted(without), pa.string()))),
             )
             kept = table.filter(is_good) if schema.fingerprint_of(data) == fingerprint else table[:0]
-            store.put(layout.reopened(part), schema.to_parquet(kept, fingerprint))
-        for output in outputs:
-            store.delete(f"{output}{layout.commit_mark(part, 'motion')}")
-        store.delete(layout.commit_mark(part))
+            store.put(layout.reopened(stream, part), schema.to_parquet(kept, fingerprint))
+        store.delete(key)
+
+
+def _reopen_following(root: Root, stream: str, numbers: Collection[int], without: Collection[str]) -> None:
+    """What is made from stored streams is made anew; of what is made from a decoded video the good rows stay."""
+    if not STREAMS[stream].decoded:
+        for output in _outputs(root.store):
+            for part in sorted(numbers):
+                root.store.delete(f"{output}{layout.commit_mark(stream, part)}")
+    elif root.begun(stream):
+        _reopen(root, stream, numbers, without)
 
 
 def _outputs(store: Store) -> list[str]:
@@ -80,52 +102,43 @@ def _read_if_there(store: Store, key: str) -> bytes | None:
 
 
 class Kept:
-    """What whoever computes a part need not compute: rows that a reopened part's former mark calls good.
+    """What whoever computes a part for a stream need not compute: rows that its former mark calls good.
 
     Only what still lies in a feature file of the same fingerprint is kept.
     """
 
-    def __init__(self, store: Store, part: int, fingerprint: str, schemas: Mapping[str, pa.Schema]) -> None:
-        """`schemas`: the table of each stream."""
-        self._store, self._key, self._is_reopened = store, layout.reopened(part), False
-        self._rows: dict[str, dict[str, dict[str, Any]]] = {}  # video_id -> stream -> its row of STATUS
-        self._tables = {stream: table_schema.empty_table() for stream, table_schema in schemas.items()}
+    def __init__(self, store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema) -> None:
+        """`table_schema`: of the stream's features."""
+        self._store, self._key = store, layout.reopened(stream, part)
+        self._rows: dict[str, dict[str, Any]] = {}  # video_id -> its row of STATUS
+        self._table = table_schema.empty_table()
         data = _read_if_there(store, self._key)
-        if data is None or schema.fingerprint_of(data) != fingerprint:
+        self._is_reopened = data is not None and schema.fingerprint_of(data) == fingerprint
+        if data is None or not self._is_reopened:
             return
-        self._is_reopened = True
-        self._tables = {
-            stream: _read_feature(store, stream, part, fingerprint, table_schema)
-            for stream, table_schema in schemas.items()
-        }
-        there = {stream: set(table["video_id"].to_pylist()) for stream, table in self._tables.items()}
+        self._table = _read_feature(store, stream, part, fingerprint, table_schema)
+        there = set(self._table["video_id"].to_pylist())
         for row in schema.from_parquet(data, schema.STATUS, f"{store.url}/{self._key}").to_pylist():
-            if row["status"] == "no_audio" or row["video_id"] in there[row["stream"]]:
-                self._rows.setdefault(row["video_id"], {})[row["stream"]] = row
+            if row["status"] == "no_audio" or row["video_id"] in there:
+                self._rows[row["video_id"]] = row
 
-    def of(self, video_id: str) -> dict[str, dict[str, Any]]:
-        """Stream -> the status row of what is kept of a video."""
-        return self._rows.get(video_id, {})
-
-    def agree(self, video_id: str, sha256: str | None) -> None:
-        """Keep nothing of a video whose bytes, read again, have another hash than they had. None: not read."""
-        before = {row["sha256"] for row in self.of(video_id).values()} - {None}
-        if sha256 is not None and before - {sha256}:
-            del self._rows[video_id]
+    def of(self, video_id: str) -> dict[str, Any] | None:
+        """The status row of what is kept of a video; None: nothing is."""
+        return self._rows.get(video_id)
 
     def forget(self) -> None:
         """The part has its mark, which now vouches for what was kept."""
         if self._is_reopened:
             self._store.delete(self._key)
 
-    def merged(self, stream: str, table: pa.Table, video_ids: Sequence[str]) -> pa.Table:
+    def merged(self, table: pa.Table, video_ids: Sequence[str]) -> pa.Table:
         """The newly computed rows and those kept, in the order of `video_ids`."""
         computed = set(table["video_id"].to_pylist())
-        wanted = {i for i in video_ids if i not in computed and self.of(i).get(stream, {}).get("status") == "ok"}
+        wanted = {i for i, row in self._rows.items() if i not in computed and row["status"] == "ok"}
         if not wanted:
             return table
-        old = self._tables[stream]
-        rows = pa.concat_tables([table, old.filter(pc.is_in(old["video_id"], pa.array(sorted(wanted), pa.string())))])
+        is_wanted = pc.is_in(self._table["video_id"], pa.array(sorted(wanted), pa.string()))
+        rows = pa.concat_tables([table, self._table.filter(is_wanted)])
         places = {video_id: place for place, video_id in enumerate(rows["video_id"].to_pylist())}
         return rows.take([places[video_id] for video_id in video_ids if video_id in places]).combine_chunks()
 

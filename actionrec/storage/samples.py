@@ -16,9 +16,9 @@ from actionrec.catalog.checks import problems
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, fingerprint, record
+from actionrec.storage.stages import STAGES
 from actionrec.storage.store import Store
-
-STAGE_OF = {"spatial": "extract", "flow": "extract", "audio": "extract", "motion": "motion"}
+from actionrec.storage.streams import STREAMS
 
 
 @dataclass(frozen=True)
@@ -127,29 +127,34 @@ def revisions(catalog: pa.Table) -> list[tuple[str, int]]:
     return list(zip(found["video_id"].to_pylist(), found["revision"].to_pylist(), strict=True))
 
 
-def extracted(root: Root) -> dict[int, list[str]]:
-    """Part -> its catalogued videos, of the parts that extract has committed."""
-    table = parts.statuses(root.store, record(root, "extract")["fingerprint"])
-    table = table.filter(pc.is_in(table["video_id"], root.catalog()["video_id"].combine_chunks()))
-    return parts.by_part(table.filter(pc.equal(table["stream"], layout.EXTRACT_STREAMS[0])))  # each video once
+def extracted(root: Root, streams: Sequence[str]) -> dict[int, list[str]]:
+    """Part -> its catalogued videos, of the parts that are committed for all of these streams."""
+    tables = [parts.statuses(store_of(root, stream), stream, made_with(root, stream)) for stream in streams]
+    table = tables[0].filter(pc.is_in(tables[0]["video_id"], root.catalog()["video_id"].combine_chunks()))
+    for other in tables[1:]:
+        table = table.filter(pc.is_in(table["part"], other["part"].combine_chunks()))
+    return parts.by_part(table)
 
 
 def with_stream(root: Root, stream: str) -> dict[int, list[str]]:
     """Part -> its videos that have `stream`, of committed parts only."""
-    stage = STAGE_OF[stream]
-    table = parts.statuses(store_of(root, stream), record(root, stage)["fingerprint"], stage)
-    return parts.by_part(table.filter(pc.and_(pc.equal(table["stream"], stream), pc.equal(table["status"], "ok"))))
+    table = parts.statuses(store_of(root, stream), stream, made_with(root, stream))
+    return parts.by_part(table.filter(pc.equal(table["status"], "ok")))
 
 
 def store_of(root: Root, stream: str) -> Store:
     """Where a stream's features lie."""
-    return root.output if STAGE_OF[stream] == "motion" else root.store
+    return root.store if STAGES[stream].shared else root.output
 
 
 def made_with(root: Root, stream: str) -> str:
     """The fingerprint that every file of a stream's features must carry to be used."""
-    found: str = record(root, STAGE_OF[stream])["fingerprint"]
-    return found
+    return str(record(root, stream)["fingerprint"])
+
+
+def all_made(root: Root) -> dict[str, str]:
+    """Stream -> its fingerprint, of all streams of decoded videos that have begun here."""
+    return {name: made_with(root, name) for name, row in STREAMS.items() if row.decoded and root.begun(name)}
 
 
 def read_sequences(
@@ -161,8 +166,8 @@ def read_sequences(
     """
     key = layout.feature(stream, part)
     data = _read(store, stream, part, fingerprint)
-    table = schema.from_parquet(data, schema.embedding(stream, schema.embedding_width(data, f"{store.url}/{key}")), key)
-    rows = _rows(table, video_ids, f"{store.url}/{key}")
+    table = schema.from_parquet(data, STREAMS[stream].schema(schema.embedding_width(data, f"{store.url}/{key}")), key)
+    rows = _rows(table, stream, video_ids, f"{store.url}/{key}")
     sequences: dict[str, NDArray[np.float32]] = {}
     for video_id, row in rows.items():
         vectors = table["embedding"][row].values
@@ -182,7 +187,7 @@ def read_rows(
     """The rows of these videos, column by column as `table_schema` has them, in Python's own types; errors as above."""
     key = layout.feature(stream, part)
     table = schema.from_parquet(_read(store, stream, part, fingerprint), table_schema, f"{store.url}/{key}")
-    rows = _rows(table, video_ids, f"{store.url}/{key}")
+    rows = _rows(table, stream, video_ids, f"{store.url}/{key}")
     return {video_id: table.slice(row, 1).to_pylist()[0] for video_id, row in rows.items()}
 
 
@@ -201,9 +206,9 @@ def _read(store: Store, stream: str, part: int, fingerprint: str) -> bytes:
     return data
 
 
-def _rows(table: pa.Table, video_ids: Iterable[str], name: str) -> dict[str, int]:
+def _rows(table: pa.Table, stream: str, video_ids: Iterable[str], name: str) -> dict[str, int]:
     places = {video_id: row for row, video_id in enumerate(table["video_id"].to_pylist())}
     wanted = list(video_ids)
     if missing := [video_id for video_id in wanted if video_id not in places]:
-        raise InputError(f"{name}: {missing[0]!r} is not in it, though its status says so; use --replace extract")
+        raise InputError(f"{name}: {missing[0]!r} is not in it, though its status says so; use --replace {stream}")
     return {video_id: places[video_id] for video_id in wanted}

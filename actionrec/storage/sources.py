@@ -12,7 +12,8 @@ from actionrec.catalog.table import Catalog, build
 from actionrec.config import Config, Data
 from actionrec.errors import InputError
 from actionrec.storage import changes, layout, parts, reopening
-from actionrec.storage.root import Root, fingerprint, record
+from actionrec.storage.root import Root, fingerprint
+from actionrec.storage.samples import all_made
 from actionrec.storage.store import Store, open_store
 
 
@@ -53,8 +54,8 @@ def catalog(root: Root) -> Catalogued:
     warnings = [*found.warnings, *_moved(old, table), *changes.warnings(changed)]
     root.clear("catalog")
     root.save_config()
-    if changed and root.begun("extract"):  # before the catalog: cut off here, the next run finds them changed again
-        reopening.changed(root.store, record(root, "extract")["fingerprint"], changed)
+    if changed:  # before the catalog: cut off here, the next run finds them changed again
+        reopening.changed(root, changed)
     if not table.equals(old):
         mark = fingerprint("catalog", root.config, {})
         root.store.put(layout.CATALOG, schema.to_parquet(table, mark))
@@ -104,10 +105,8 @@ def _refuse_gone(root: Root, old: pa.Table, new: pa.Table) -> None:
 
 def _with_features(root: Root) -> set[str]:
     """The videos of which at least one stream is stored."""
-    if not root.begun("extract"):
-        return set()
-    table = parts.statuses(root.store, record(root, "extract")["fingerprint"])
-    return set(table.filter(pc.equal(table["status"], "ok"))["video_id"].to_pylist())
+    tables = [parts.statuses(root.store, *each) for each in all_made(root).items()]
+    return {i for table in tables for i in table.filter(pc.equal(table["status"], "ok"))["video_id"].to_pylist()}
 
 
 def _moved(old: pa.Table, new: pa.Table) -> list[str]:

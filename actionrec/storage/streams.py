@@ -3,6 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import pyarrow as pa
+
+from actionrec import schema
 from actionrec.config import Config
 from actionrec.features.flow import DIS
 
@@ -18,6 +21,12 @@ class Stream:
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
     decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
+    of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
+    columns: pa.Schema | None = None  # of its table, where that holds no embeddings
+
+    def schema(self, width: int) -> pa.Schema:
+        """Of its table of features, with embeddings of `width` numbers."""
+        return self.columns or schema.embedding(width, self.of_frames)
 
 
 def imported(config: Config) -> bool:
@@ -45,13 +54,35 @@ def _no_seed(weights: str) -> Sequence[str]:
     return () if weights == "random" else ("seed",)
 
 
-# In the order in which the streams' video embeddings are concatenated, and tables name them.
+# In the order of work, in which the streams' video embeddings are concatenated, too, and tables name them.
 STREAMS = {
     row.name: row
     for row in (
-        Stream("spatial", "extract", _spatial_needs, ("clip.", "sampling.", "frame.", "seed"), _spatial_ignores),
-        Stream("flow", "extract", lambda config: (), ("clip.", "flow.", "seed"), _flow_ignores, fused=False),
-        Stream("motion", "motion", lambda config: ("motion_cnn", "flow", "spatial"), (), decoded=False),
+        Stream(
+            "flow",
+            "extract",
+            lambda config: (),
+            ("clip.", "flow.", "seed"),
+            _flow_ignores,
+            fused=False,
+            columns=schema.FLOW,
+        ),
+        Stream(
+            "spatial",
+            "extract",
+            _spatial_needs,
+            ("clip.", "sampling.", "frame.", "seed"),
+            _spatial_ignores,
+            of_frames=True,
+        ),
+        Stream(
+            "motion",
+            "motion",
+            lambda config: ("motion_cnn", "flow", "spatial"),
+            (),
+            decoded=False,
+            of_frames=True,
+        ),
         Stream(
             "audio",
             "extract",

@@ -32,7 +32,10 @@ ConfigOption = Annotated[
     str | None, typer.Option("--config", help="A named configuration (demo, ucf101) or a YAML file.")
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: a.b=c. May be repeated.")]
-ReplaceOption = Annotated[str | None, typer.Option("--replace", help="Delete this stage and all after it first.")]
+ReplaceOption = Annotated[
+    list[str] | None,
+    typer.Option("--replace", help="Delete this stage and all that is made from it first. May be repeated."),
+]
 VerboseOption = Annotated[bool, typer.Option("--verbose", help="Ray's own log, and tracebacks.")]
 SourceArgument = Annotated[
     str | None,
@@ -180,7 +183,7 @@ def train_spatial(
     verbose: VerboseOption = False,
 ) -> None:
     """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
-    _belongs(replace, "spatial")
+    _belongs(replace, "finetune")
     verbs.spatial(_open(root, config_name, assignments, replace), verbose)
 
 
@@ -360,22 +363,26 @@ def version() -> None:
     console.out.print(__version__)
 
 
-def _belongs(replace: str | None, verb: str) -> None:
-    if replace not in (None, verb):
-        raise InputError(f"--replace {replace}: this verb makes {verb}; use `actionrec run --replace {replace}`")
+def _belongs(replace: Sequence[str] | None, verb: str) -> None:
+    from actionrec.storage.stages import named
+
+    for name in replace or ():
+        if name != verb and name not in named(verb):
+            made = ", ".join(named(verb))
+            raise InputError(f"--replace {name}: this verb makes {made}; use `actionrec run --replace {name}`")
 
 
 def _open(
     root: str,
     config_name: str | None,
     assignments: Sequence[str] | None,
-    replace: str | None,
+    replace: Sequence[str] | None,
     data: dict[str, Any] | None = None,
 ) -> "Root":
     from actionrec.storage.root import open_root
 
     imported = [{"streams": ["spatial"]}] if (data or {}).get("dataset") == "features" else []
-    opened = open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace)
+    opened = open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace or ())
     console.warn(opened.warnings())
     return opened
 

@@ -201,7 +201,7 @@ def spatial(root: "Root", verbose: bool) -> None:
         for video_id, why in model.config.get("left_out", {}).items():
             reason, _, detail = why.partition(": ")
             show.failures[video_id] = (reason, detail)
-    root.finish("spatial")
+    root.finish("finetune")
 
 
 def fusion(root: "Root") -> None:
@@ -319,7 +319,8 @@ def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.distributed.session import kept
-    from actionrec.storage.root import STAGES
+    from actionrec.storage.stages import STAGES
+    from actionrec.storage.streams import wanted
 
     root = dataclasses.replace(root, command="run")
     with kept():
@@ -330,7 +331,7 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
             if root.config.finetune.blocks:
                 spatial(root, verbose)
             extract(root, retry_failed, verbose)
-        if "motion" in root.config.streams:
+        if "motion" in wanted(root.config):
             motion(root, verbose)
         if root.config.tune.in_run:
             tune_rnn(root, verbose)
@@ -340,5 +341,5 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     evaluate(root)
     anomaly(root, None, verbose)
     report(root)
-    for stage in STAGES:
-        root.finish(stage, "run")
+    for verb in {row.verb for row in STAGES.values()}:
+        root.finish(verb, "run")

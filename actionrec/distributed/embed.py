@@ -36,12 +36,11 @@ class EmbedJob:
     config: Config
     root_url: str
     holdout: str | None
-    fingerprint: str  # of the rnn stage
     seeds: Sequence[int]
 
     def root(self) -> Root:
         """The driver's root, opened where the worker runs."""
-        return Root(open_store(self.root_url, self.config.storage), self.config, self.config, None, self.holdout)
+        return Root(open_store(self.root_url, self.config.storage), self.config, self.config, holdout=self.holdout)
 
 
 def embed_videos(
@@ -53,6 +52,8 @@ def embed_videos(
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> None:
     """Write every seed's video embeddings: a row for each catalogued video, null where it lacks a stream.
+
+    `fingerprint` is that of the stage "embeddings", which has begun.
 
     Computes nothing for a seed whose file is there already and holds the catalog's videos with the streams that they
     have now. The networks must be there.
@@ -73,7 +74,7 @@ def embed_videos(
         count = sum(map(len, todo.values()))
         returned = map_parts(
             EmbedWorker,
-            EmbedJob(root.config, root.store.url, root.holdout, fingerprint, seeds),
+            EmbedJob(root.config, root.store.url, root.holdout, seeds),
             todo,
             root.config,
             cluster,
@@ -94,7 +95,7 @@ class EmbedWorker:
         root = job.root()
         self._seeds = job.seeds
         self._stores = {stream: (store_of(root, stream), made_with(root, stream)) for stream in root.config.streams}
-        self._embedders = [VideoEmbedder(root, job.fingerprint, seed, device) for seed in self._seeds]
+        self._embedders = [VideoEmbedder(root, seed, device) for seed in self._seeds]
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> bytes:
         """The embeddings of a part as an Arrow stream, a row for each seed and video; items name a video's streams."""

@@ -12,7 +12,7 @@ from actionrec.errors import InputError
 from actionrec.stages import held_out
 from actionrec.stages.anomaly import Stage, fit_anomaly
 from actionrec.stages.detector import check_trainable, load_detector, read_videos
-from actionrec.storage.root import Root, begin, record
+from actionrec.storage.root import Root, begin, made_from
 
 
 def holdout(
@@ -32,7 +32,7 @@ def holdout(
     if wrong := problems(held.catalog()):
         raise InputError(f"--holdout {label}: too little is left without it: {wrong[0]}")
     check_trainable(root, read_videos(root, root.config.seeds[0], catalog), normal)
-    begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
+    begin(root, "anomaly", made_from(root, "embeddings"))
     if held_out.is_finished(root, label, normal, False, catalog):
         return held_out.read_table(root)
     retrain(held)

@@ -5,7 +5,7 @@ catalogued video gets to the bit the scores that `evaluate` stored for it (on th
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +23,11 @@ from actionrec.media.isolate import Decoder
 from actionrec.stages.embedding import VideoEmbedder
 from actionrec.stages.fuse import load_fused
 from actionrec.storage.importing import refuse_imported
-from actionrec.storage.root import STAGES, Root, record
+from actionrec.storage.root import Root, record
+from actionrec.storage.stages import STAGES
 from actionrec.storage.store import named_file
-from actionrec.storage.weights import prepare
+from actionrec.storage.streams import STREAMS, wanted
+from actionrec.storage.weights import WeightsRef, prepare
 
 TOP = 5
 
@@ -64,14 +66,12 @@ class Predictor:
         self._config, device = config, _device(config)
         _check_ancestry(root)
         self._fused = load_fused(root, seed)
-        self._embed = VideoEmbedder(root, record(root, "rnn")["fingerprint"], seed, device)
+        self._embed = VideoEmbedder(root, seed, device)
         self._motion = None
         if "motion" in config.streams:
-            self._motion = load_motion(root.output, record(root, "motion")["fingerprint"], config, device)
+            self._motion = load_motion(root.output, record(root, "motion_cnn")["fingerprint"], config, device)
         weights = prepare(config, root.store)
-        made_with = record(root, "extract")["inputs"]
-        if made_with != {name: ref.sha256 for name, ref in weights.items()}:
-            raise InputError(f"{root.store.url}: its features were made with other weights; use --replace extract")
+        _check_weights(root, weights)
         self._streams = Streams(config, weights, root.store, device)
         self._decoder = Decoder(config.clip, config.limits)
 
@@ -128,7 +128,7 @@ class Predictor:
         """
         rows = {stream: each.row for stream, each in computed.items()}
         errors = [each.error for each in computed.values() if each.error is not None]
-        spatial, flow = rows["spatial"], rows["flow"]
+        spatial, flow = rows.get("spatial"), rows.get("flow")
         if self._motion is not None and spatial is not None and flow is not None:
             try:
                 rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
@@ -157,8 +157,25 @@ def _device(config: Config) -> str:
 
 
 def _check_ancestry(root: Root) -> None:
-    """InputError where a stage was made from another one than lies here: files of several roots have been mixed."""
-    for stage in ("fusion", "rnn", *(["motion"] if "motion" in root.config.streams else [])):
-        for name, made_from in record(root, stage)["inputs"].items():
-            if name in STAGES and made_from != record(root, name)["fingerprint"]:
+    """InputError where a stage was made from another one than lies here: files of several roots have been mixed.
+
+    Looks at the fused model and at all that it was made from, as the records tell it.
+    """
+    waiting, seen = ["fusion"], set[str]()
+    while waiting:
+        stage = waiting.pop()
+        seen.add(stage)
+        made = {name: mark for name, mark in record(root, stage)["inputs"].items() if name in STAGES}
+        for name, mark in made.items():
+            if mark != record(root, name)["fingerprint"]:
                 raise InputError(f"{root.output.url}: {stage} was made from another {name}; use --replace {stage}")
+        waiting += made.keys() - seen
+
+
+def _check_weights(root: Root, weights: Mapping[str, WeightsRef]) -> None:
+    """InputError where a stream was made with other weights than this configuration's."""
+    mine = {f"{name} weights": ref.sha256 for name, ref in weights.items()}
+    for stream in (name for name in wanted(root.config) if STREAMS[name].decoded):
+        inputs = record(root, stream)["inputs"]
+        if any(mine.get(name, used) != used for name, used in inputs.items()):
+            raise InputError(f"{root.store.url}: {stream} was made with other weights; use --replace {stream}")

@@ -35,6 +35,7 @@ from actionrec.storage.sources import source_folder
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef, load, prepare_untuned
 
+STAGE = "finetune"
 PART_VIDEOS = 16  # that one decoder process reads. Fixed, for the order of training depends on it
 
 
@@ -67,7 +68,7 @@ def train_spatial(
     start = prepare_untuned(config, root.store)
     found = _samples(catalog)
     videos = source_videos(catalog, config)
-    fingerprint = begin(root, "spatial", {"frame": start.sha256, "videos": _digest(found, videos)})
+    fingerprint = begin(root, STAGE, {"frame weights": start.sha256, "videos": _digest(found, videos)})
     used = [*found.of("train"), *found.of("val")]
     loader = FrameLoader(
         config,
@@ -77,6 +78,7 @@ def train_spatial(
         config.seeds[0],
     )
     subject = FrameSubject(
+        STAGE,
         "frame CNN",
         layout.model(layout.FRAME_CNN),
         fingerprint,
@@ -88,7 +90,7 @@ def train_spatial(
         root.store.url,
         start,
     )
-    (model,) = train(root, "spatial", [subject], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
+    (model,) = train(root, [subject], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
     return model
 
 

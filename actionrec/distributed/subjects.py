@@ -28,6 +28,7 @@ from actionrec.storage.store import open_store
 class Subject(abc.ABC):
     """One network to be trained, before it exists. Travels to workers, so it holds names and numbers only."""
 
+    stage: str  # that makes it
     name: str  # for a person
     folder: str  # where the model goes, under the root's output
     fingerprint: str
@@ -76,7 +77,7 @@ class SequenceLoader:
             if sequence.shape[1] != self.width:
                 raise InputError(
                     f"{store.url}: {video_id!r} has {self.stream} embeddings of {sequence.shape[1]} numbers, others "
-                    f"{self.width}; use --replace extract"
+                    f"{self.width}; use --replace {self.stream}"
                 )
         return list(sequences.values())
 

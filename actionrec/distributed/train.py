@@ -63,21 +63,20 @@ class Job:
 
 def train(
     root: Root,
-    stage: str,
     subjects: Sequence[Subject],
     *,
     verbose: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> list[models.Model]:
-    """Train every subject of `stage` that is not finished and return all models. ActionrecError: training gives up."""
+    """Train every subject that is not finished and return all models. ActionrecError: training gives up."""
     waiting = [each for each in subjects if not models.finished(root.output, each.folder, each.fingerprint)]
     if waiting:
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage("train")
             _run(root, waiting, cluster, on_progress)
-    return [models.load(root.output, each.folder, each.fingerprint, f"use --replace {stage}") for each in subjects]
+    return [models.load(root.output, each.folder, each.fingerprint, f"use --replace {each.stage}") for each in subjects]
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)

@@ -109,7 +109,7 @@ def run(
     width = sweep.width(held)
     loader = HeldLoader(settings, "", config.tune.stream, width, "", held)
     subject = RnnSubject(
-        trial.name, "", "", trial.seed, sweep.labels, sweep.videos["train"], sweep.videos["val"], loader
+        "tune", trial.name, "", "", trial.seed, sweep.labels, sweep.videos["train"], sweep.videos["val"], loader
     )
     feed = Feed(loader, subject.train, subject.val, trial.seed, settings.rnn.batch, settings.rnn.shuffle_batches)
     data = DirectData(feed, device)

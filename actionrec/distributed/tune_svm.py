@@ -16,7 +16,7 @@ from actionrec.stages.labelled import Labelled, labelled
 from actionrec.stages.svm import Attempt, Svm, all_paths, read_attempts, write_attempts, write_svm
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
-from actionrec.storage.root import Root, begin, record
+from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels
 from actionrec.storage.store import open_store
 
@@ -49,7 +49,7 @@ def tune_svm(
     trials died, of which a rerun makes those that are missing.
     """
     sides = {seed: labelled(root, seed) for seed in root.config.seeds}  # refuses before anything is deleted or begun
-    fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
+    fingerprint = begin(root, "svm", made_from(root, "embeddings"))
     trials = [_Trial(tuple(path), seed) for seed in root.config.seeds for path in all_paths(root)]
     waiting = [
         trial for trial in trials if read_attempts(root.output, trial.key, seeded(fingerprint, trial.seed)) is None

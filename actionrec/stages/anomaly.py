@@ -25,7 +25,7 @@ from actionrec.stages.detector import (
     save_detector,
 )
 from actionrec.storage import layout, models
-from actionrec.storage.root import Root, begin, record
+from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels
 
 SPLITS = (*schema.SPLITS, None)  # a video without a label may have no split
@@ -65,7 +65,7 @@ def fit_anomaly(root: Root, *, on_stage: Stage = lambda text: None) -> None:
     catalog = root.catalog()
     normal = normal_classes(root, class_labels(catalog))
     check_trainable(root, read_videos(root, root.config.seeds[0], catalog), normal)
-    fingerprint = begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
+    fingerprint = begin(root, "anomaly", made_from(root, "embeddings"))
     for seed in root.config.seeds:
         folder = layout.model(layout.AUTOENCODER, root.further(seed))
         if not models.finished(root.output, folder, models.seeded(fingerprint, seed)):
@@ -113,7 +113,7 @@ def holdout_all(root: Root, *, on_stage: Stage = lambda text: None) -> pa.Table:
     videos = {root.config.seeds[0]: read_videos(root, root.config.seeds[0], catalog)}
     for normal in normals.values():
         check_trainable(root, videos[root.config.seeds[0]], normal)
-    begin(root, "anomaly", {"rnn": record(root, "rnn")["fingerprint"]})
+    begin(root, "anomaly", made_from(root, "embeddings"))
     for label, normal in normals.items():
         if held_out.is_finished(root, label, normal, True, catalog):
             continue

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -24,7 +24,8 @@ from actionrec.stages import glimpses, provenance
 from actionrec.stages.embedding import read_embeddings
 from actionrec.stages.labelled import embeddings_of
 from actionrec.storage import layout, parts
-from actionrec.storage.root import STAGES, Root, record
+from actionrec.storage.root import Root, record
+from actionrec.storage.stages import STAGES
 
 PACKAGES = ("ray", "torch", "timm", "ptlflow", "torchvggish", "scikit-learn", "pyarrow", "av")
 MAPPED = 2000  # videos, of which the map is made
@@ -46,7 +47,7 @@ def run(root: Root) -> list[Block]:
     own, usual = config.flatten(root.config), config.flatten(config.Config())
     changed = [[key, str(own[key]), str(usual[key])] for key in own if own[key] != usual[key]]
     begun = [
-        [stage, record(root, stage)["fingerprint"]] for stage in STAGES if stage != "catalog" and root.begun(stage)
+        _made(row.name, record(root, row.name)) for row in STAGES.values() if row.recorded and root.begun(row.name)
     ]
     warning = "The weights are random, as configured: the figures show that everything works, not how well."
     warnings = [warning] if config.random_networks(root.config) else []
@@ -55,8 +56,13 @@ def run(root: Root) -> list[Block]:
     return [
         Block(text=warnings, grid=Grid(["", ""], facts)),
         Block("Settings that are not the paper's", grid=Grid(["setting", "here", "default"], changed), folded=True),
-        Block("Stages", grid=Grid(["stage", "fingerprint of its settings and inputs"], begun), folded=True),
+        Block("Stages", grid=Grid(["stage", "made from", "its fingerprint"], begun), folded=True),
     ]
+
+
+def _made(stage: str, record: Mapping[str, Any]) -> list[str]:
+    """A row of the table of stages: which others one was made from, and by which name its files go."""
+    return [stage, ", ".join(name for name in STAGES if name in record["inputs"]), record["fingerprint"]]
 
 
 def table1(root: Root) -> list[Block]:

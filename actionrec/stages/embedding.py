@@ -21,15 +21,13 @@ from actionrec.storage.root import Root, record
 class VideoEmbedder:
     """One recurrent network a stream. Videos go through one at a time, so an embedding depends on its video alone."""
 
-    def __init__(self, root: Root, fingerprint: str, seed: int, device: str = "cpu") -> None:
-        """`fingerprint` is the rnn stage's. InputError where a network is missing or not what was recorded."""
+    def __init__(self, root: Root, seed: int, device: str = "cpu") -> None:
+        """InputError where a network is missing or not what was recorded."""
         self._device = device
         self._networks: dict[str, SequenceClassifier] = {}
         self.widths: dict[str, int] = {}  # of the embeddings that come out, by stream
         for stream in root.config.streams:
-            folder = layout.model(layout.rnn(stream), root.further(seed))
-            model = models.load(root.output, folder, models.seeded(fingerprint, seed), "use --replace rnn")
-            network = build(model, folder)
+            network = build(load_recurrent(root, stream, seed), layout.model(layout.rnn(stream), root.further(seed)))
             self._networks[stream] = network.eval().to(device)
             self.widths[stream] = network.embedding_width
 
@@ -55,6 +53,13 @@ class VideoEmbedder:
         return embedding
 
 
+def load_recurrent(root: Root, stream: str, seed: int) -> models.Model:
+    """The model of a stream's recurrent network. InputError where it is missing or not what was recorded."""
+    name = layout.rnn(stream)
+    fingerprint = models.seeded(record(root, name)["fingerprint"], seed)
+    return models.load(root.output, layout.model(name, root.further(seed)), fingerprint, f"use --replace {name}")
+
+
 def build(model: models.Model, folder: str) -> SequenceClassifier:
     """The recurrent network of a stored model. InputError where its config does not describe one."""
     try:
@@ -68,10 +73,8 @@ def build(model: models.Model, folder: str) -> SequenceClassifier:
 
 def read_embeddings(root: Root, seed: int) -> pa.Table:
     """embeddings/video.parquet of a seed [rows, schema.video_embeddings]. InputError: missing, or another's."""
-    key, fingerprint = (
-        layout.video_embeddings(root.further(seed)),
-        models.seeded(record(root, "rnn")["fingerprint"], seed),
-    )
+    key = layout.video_embeddings(root.further(seed))
+    fingerprint = models.seeded(record(root, "embeddings")["fingerprint"], seed)
     name = f"{root.output.url}/{key}"
     try:
         data = root.output.read(key)

@@ -24,12 +24,13 @@ from actionrec.learning.linear import Kind
 from actionrec.learning.search import Setting
 from actionrec.reporting.evaluation import figure, render
 from actionrec.stages import provenance
+from actionrec.stages.embedding import load_recurrent
 from actionrec.stages.fuse import load_fused
 from actionrec.stages.judged import REFITTED, Judged, Scores, tables_of
 from actionrec.stages.labelled import Labelled, labelled
 from actionrec.stages.svm import best_settings
-from actionrec.storage import layout, models
-from actionrec.storage.root import Root, begin, record
+from actionrec.storage import layout
+from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels, revisions
 
 
@@ -61,7 +62,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
 
     Raises InputError where a model is missing or not what was recorded, or no test video has a class that is learnt.
     """
-    stage_inputs = {"fusion": record(root, "fusion")["fingerprint"]}
+    inputs = made_from(root, "fusion")
     sides = {seed: labelled(root, seed) for seed in root.config.seeds}
     first = sides[root.config.seeds[0]]
     if not len(first["test"].target):
@@ -69,7 +70,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
     judged_by: list[object] = [first["test"].embeddings.video_ids, first["test"].target.tolist()]
     digest = provenance.digest(judged_by + list(revisions(root.catalog())))
-    fingerprint = begin(root, "evaluate", stage_inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
+    fingerprint = begin(root, "evaluate", inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     too_few = caution(root.catalog())
     if (stored := _stored(root, fingerprint)) is not None:
         return Evaluated(stored, fused[root.config.seeds[0]].streams, False, too_few)
@@ -164,9 +165,7 @@ def _methods(
 
 
 def _head(root: Root, stream: str, seed: int) -> Head:
-    folder = layout.model(layout.rnn(stream), root.further(seed))
-    fingerprint = models.seeded(record(root, "rnn")["fingerprint"], seed)
-    tensors = models.load(root.output, folder, fingerprint, "use --replace rnn").tensors
+    tensors = load_recurrent(root, stream, seed).tensors
     return Head(*(tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
 
 

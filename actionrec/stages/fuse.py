@@ -15,7 +15,7 @@ from actionrec.stages.embedding import read_embeddings
 from actionrec.stages.labelled import labelled
 from actionrec.stages.svm import chosen_setting
 from actionrec.storage import layout, models
-from actionrec.storage.root import Root, begin, record
+from actionrec.storage.root import Root, begin, made_from, record
 from actionrec.storage.samples import class_labels
 
 
@@ -44,7 +44,7 @@ def fuse(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> 
         read_embeddings(root, seed)  # before anything is deleted
     setting = chosen_setting(root)
     searched = {"setting": str(setting)} if setting else {}
-    fingerprint = begin(root, "fusion", {"rnn": record(root, "rnn")["fingerprint"]} | searched)
+    fingerprint = begin(root, "fusion", made_from(root, "embeddings") | searched)
     for seed in root.config.seeds:
         folder, mine = layout.model(layout.FUSION, root.further(seed)), models.seeded(fingerprint, seed)
         if not models.finished(root.output, folder, mine):

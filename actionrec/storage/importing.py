@@ -13,7 +13,8 @@ from actionrec.catalog.imported import Imported, read_features, refuse_size
 from actionrec.catalog.table import Catalog, assemble
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, begin, fingerprint
+from actionrec.storage.records import fingerprint
+from actionrec.storage.root import Root, begin
 from actionrec.storage.store import named_file
 from actionrec.storage.streams import STREAMS
 

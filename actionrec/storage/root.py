@@ -48,12 +48,9 @@ class Root:
     def begun(self, stage: str) -> bool:
         return _store_of(self, stage).exists(STAGES[stage].begun)
 
-    def replacing(self, names: Collection[str]) -> "Root":
-        """This root where of the stages that are to be replaced only those among `names` are.
-
-        Raises InputError, as open_root does, where the others would be changed.
-        """
-        found = dataclasses.replace(self, replaced=tuple(name for name in self.replaced if name in names))
+    def sparing(self, names: Collection[str]) -> "Root":
+        """This root where the stages `names` are not replaced. InputError, as of open_root: they would be changed."""
+        found = dataclasses.replace(self, replaced=tuple(name for name in self.replaced if name not in names))
         _refuse_changes(found)
         return found
 

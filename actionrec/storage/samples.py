@@ -15,7 +15,7 @@ from actionrec import schema
 from actionrec.catalog.checks import problems
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, fingerprint, record
+from actionrec.storage.root import Root, made_from, record
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import Store
 from actionrec.storage.streams import STREAMS
@@ -70,31 +70,17 @@ def samples(root: Root, stream: str) -> Samples:
     return result
 
 
-def motion_inputs(root: Root) -> dict[str, str]:
-    """What the motion CNN is made from, for its fingerprint."""
-    digest = _samples(root, "flow", root.catalog()).digest()
-    return {"extract": record(root, "extract")["fingerprint"], "videos": digest}
-
-
-def rnn_inputs(root: Root) -> dict[str, str]:
-    """What the recurrent networks are made from, for their fingerprint. The motion CNN need not be there yet."""
-    return _inputs(root, root.config.streams)
+def learnt_inputs(root: Root, stream: str) -> dict[str, str]:
+    """What a network that learns from `stream` is made from: the stream, and the videos that it learns from."""
+    return made_from(root, stream) | {"videos": _samples(root, stream, root.catalog()).digest()}
 
 
 def tune_inputs(root: Root) -> dict[str, str]:
     """What the sweep is made from: as any recurrent network, and the videos that it is judged by."""
     stream = root.config.tune.stream
     judged = sorted((*video.content, video.target) for video in samples(root, stream).of("test"))
-    return _inputs(root, [stream]) | {"test videos": hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]}
-
-
-def _inputs(root: Root, chosen: Sequence[str]) -> dict[str, str]:
-    catalog = root.catalog()
-    inputs = {"extract": record(root, "extract")["fingerprint"]}
-    if "motion" in chosen:
-        inputs["motion"] = fingerprint("motion", root.config, motion_inputs(root))
-    streams = [stream for stream in chosen if stream != "motion"]
-    return inputs | {f"videos with {stream}": _samples(root, stream, catalog).digest() for stream in streams}
+    digest = hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]
+    return learnt_inputs(root, stream) | {"test videos": digest}
 
 
 def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:

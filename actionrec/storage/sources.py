@@ -12,7 +12,8 @@ from actionrec.catalog.table import Catalog, build
 from actionrec.config import Config, Data
 from actionrec.errors import InputError
 from actionrec.storage import changes, layout, parts, reopening
-from actionrec.storage.root import Root, fingerprint
+from actionrec.storage.records import fingerprint
+from actionrec.storage.root import Root
 from actionrec.storage.samples import all_made
 from actionrec.storage.store import Store, open_store
 

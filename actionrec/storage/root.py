@@ -14,7 +14,7 @@ from actionrec import config as configuration
 from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import layout, records, replacing, server, stages, streams
+from actionrec.storage import earlier, layout, records, replacing, server, stages, streams
 from actionrec.storage.stages import STAGES, differing, settings
 from actionrec.storage.store import Store, open_store, put_changed
 
@@ -114,9 +114,20 @@ class Root:
 def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | Sequence[str] = ()) -> Root:
     """The root at `url` with the defaults, then its config.yaml, then `layers` laid over them.
 
-    `replace` names stages, or verbs for all that they make. Only `layers` and the environment say which server is
-    talked to: see own_storage, whose InputError this raises too. Where that would change a stage that has begun, raises
-    InputError naming the keys, unless `replace` names that stage or one that it is made from.
+    `replace` names stages, or verbs for all that they make. Where `layers` would change a stage that has begun, raises
+    InputError naming the keys, unless `replace` names that stage or one that it is made from; likewise of a root that
+    an earlier release made.
+    """
+    root = open_of_any_release(url, layers, replace)
+    earlier.refuse(root.store)
+    _refuse_changes(root)
+    return root
+
+
+def open_of_any_release(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | Sequence[str] = ()) -> Root:
+    """As open_root, whatever made what lies there and with whatever settings.
+
+    Only `layers` and the environment say which server is talked to: see own_storage, whose InputError this raises too.
     """
     replaced = _replaced([replace] if isinstance(replace, str) else replace)
     store = open_store(url, configuration.load(layers).storage)
@@ -126,9 +137,7 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
     streams.check(config)
-    root = Root(store, _with_absolute_source(config), stored, replaced)
-    _refuse_changes(root)
-    return root
+    return Root(store, _with_absolute_source(config), stored, replaced)
 
 
 def _replaced(names: Sequence[str]) -> tuple[str, ...]:

@@ -84,6 +84,11 @@ def tune_inputs(root: Root) -> dict[str, str]:
 
 
 def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:
+    return sampled(stream, catalog, with_stream(root, stream))
+
+
+def sampled(stream: str, catalog: pa.Table, by_part: Mapping[int, Sequence[str]]) -> Samples:
+    """The videos of the catalog that have `stream`, which are given part by part."""
     labels = class_labels(catalog)
     places = {label: place for place, label in enumerate(labels)}
     columns = (catalog[name].to_pylist() for name in ("video_id", "split", "label", "revision"))
@@ -93,7 +98,7 @@ def _samples(root: Root, stream: str, catalog: pa.Table) -> Samples:
     }
     found = [
         Sample(video_id, part, *rows[video_id])
-        for part, ids in sorted(with_stream(root, stream).items())
+        for part, ids in sorted(by_part.items())
         for video_id in ids
         if video_id in rows
     ]

@@ -10,10 +10,10 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
-from actionrec.storage.root import Root, begin, open_root
+from actionrec.storage.root import Root, open_root, record
 from actionrec.storage.samples import class_labels
-from tests.tiny_features import SETTINGS, Clip, clips
-from tests.tiny_models import put_rnns
+from tests.tiny_features import SETTINGS, Clip, begin_streams, clips
+from tests.tiny_models import begin_motion, put_rnns
 
 WIDTH = 16  # 8 units, two directions
 
@@ -29,7 +29,9 @@ def learnt_root(url: Path, videos: Sequence[Clip] | None = None, settings: dict[
     ]
     catalog = pa.Table.from_pylist(rows, schema=schema.CATALOG)
     root.store.put(layout.CATALOG, schema.to_parquet(catalog, "x"))
-    begin(root, "extract", {"frame": "f", "audio": "a"})
+    begin_streams(root)
+    if "motion" in root.config.streams:
+        begin_motion(root)
     put_rnns(root, dict.fromkeys(root.config.streams, 6))
     for seed in root.config.seeds:
         put_embeddings(root, videos, seed)
@@ -38,7 +40,7 @@ def learnt_root(url: Path, videos: Sequence[Clip] | None = None, settings: dict[
 
 def put_embeddings(root: Root, videos: Sequence[Clip], seed: int = 0, noise: float = 1.0) -> None:
     """Every stream shifts two of its numbers by the class; a silent clip has no audio."""
-    fingerprint = begin(root, "rnn", _inputs(root))
+    fingerprint = record(root, "embeddings")["fingerprint"]
     labels = class_labels(root.catalog())
     streams = root.config.streams
     columns = {}
@@ -58,9 +60,3 @@ def put_embeddings(root: Root, videos: Sequence[Clip], seed: int = 0, noise: flo
     )
     key = layout.video_embeddings(root.further(seed))
     root.output.put(key, schema.to_parquet(table, seeded(fingerprint, seed)))
-
-
-def _inputs(root: Root) -> dict[str, str]:
-    from actionrec.storage.samples import rnn_inputs
-
-    return rnn_inputs(root)

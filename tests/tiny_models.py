@@ -8,17 +8,21 @@ import torch
 from actionrec.features.motion_cnn import MotionCNN
 from actionrec.learning.rnn import SequenceClassifier
 from actionrec.storage import layout, models
-from actionrec.storage.root import Root, begin
-from actionrec.storage.samples import class_labels, motion_inputs, rnn_inputs
+from actionrec.storage.root import Root, begin, made_from
+from actionrec.storage.samples import class_labels, learnt_inputs
+from actionrec.storage.streams import STREAMS
+
+
+def begin_motion(root: Root) -> str:
+    """The stages of the motion CNN and its stream, begun; the CNN's fingerprint."""
+    found = begin(root, "motion_cnn", learnt_inputs(root, "flow"))
+    begin(root, "motion", made_from(root, *STREAMS["motion"].needs(root.config)))
+    return found
 
 
 def put_motion_cnn(root: Root) -> None:
-    """The stage "motion", begun, with its network."""
-    fingerprint, labels, flow = (
-        begin(root, "motion", motion_inputs(root)),
-        class_labels(root.catalog()),
-        root.config.flow,
-    )
+    """The stages of the motion CNN and its stream, begun, with the network."""
+    fingerprint, labels, flow = begin_motion(root), class_labels(root.catalog()), root.config.flow
     size = {"height": flow.stored_height, "width": flow.stored_width, "classes": len(labels), "dropout": 0.5}
     torch.manual_seed(root.config.seeds[0])
     network = MotionCNN(**size)
@@ -26,9 +30,13 @@ def put_motion_cnn(root: Root) -> None:
 
 
 def put_rnns(root: Root, widths: Mapping[str, int]) -> str:
-    """The stage "rnn", begun, with the networks of these streams (E of each) and all seeds; its fingerprint."""
-    fingerprint, labels = begin(root, "rnn", rnn_inputs(root)), class_labels(root.catalog())
+    """Every stage of a recurrent network of these streams (E of each), begun, with the networks of all seeds.
+
+    The fingerprint of the embeddings' stage, which has begun too.
+    """
+    labels = class_labels(root.catalog())
     for number, (stream, width) in enumerate(widths.items()):
+        fingerprint = begin(root, layout.rnn(stream), learnt_inputs(root, stream))
         for seed in root.config.seeds:
             torch.manual_seed(100 * seed + number)
             network = SequenceClassifier(root.config.rnn, width, len(labels))
@@ -38,7 +46,7 @@ def put_rnns(root: Root, widths: Mapping[str, int]) -> str:
             folder = layout.model(layout.rnn(stream), root.further(seed))
             named = {"stream": stream, "seed": seed}
             _put(root, folder, network, models.seeded(fingerprint, seed), described | named, labels)
-    return fingerprint
+    return begin(root, "embeddings", made_from(root, *map(layout.rnn, widths)))
 
 
 def _put(

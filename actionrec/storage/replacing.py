@@ -48,14 +48,14 @@ def _delete(store: Store, prefix: str) -> None:
         store.delete(prefix)
 
 
-def remedy(stages: Collection[str], configs: Sequence[Config]) -> str:
-    """Options that delete these stages and all that is made from them, and nothing else."""
-    left = set(following(stages, configs))
+def remedy(stages: Collection[str], there: Collection[str], configs: Sequence[Config]) -> str:
+    """Options that delete these stages and all that is made from them, and nothing else of what is `there`."""
+    left = set(following(stages, configs)) & set(there)
     deleted_by = {name: set(following(named(name), configs)) for name in _names()}
-    harmless = {name: deleted for name, deleted in deleted_by.items() if deleted <= left}
+    harmless = {name: deleted for name, deleted in deleted_by.items() if deleted & set(there) <= left}
     chosen = []
     while left:
-        name = max(harmless, key=lambda name: len(harmless[name] & left))  # of equals the first: a single stage
+        name = max(harmless, key=lambda name: (len(harmless[name] & left), -len(harmless[name])))
         chosen.append(f"--replace {name}")
         left -= harmless[name]
     return " ".join(chosen)

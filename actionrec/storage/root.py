@@ -183,7 +183,8 @@ def _refuse_changes(root: Root) -> None:
     """
     configs = _configs(root)
     replaced = stages.following(root.replaced, configs)
-    kept = (name for name, row in STAGES.items() if name not in replaced and row.made(root.config) and root.begun(name))
+    there = [stage for stage in STAGES if root.begun(stage)]
+    kept = [stage for stage in there if stage not in replaced and STAGES[stage].made(root.config)]
     made = {stage: (_made_with(root, stage), settings(stage, root.config)) for stage in kept}
     changed = {stage: keys for stage, (old, new) in made.items() if (keys := differing(old, new))}
     for stage, keys in changed.items():
@@ -191,7 +192,7 @@ def _refuse_changes(root: Root) -> None:
         changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
         raise InputError(
             f"{root.store.url}: the stage {stage} was made with other settings: {changes}; use another --root, or "
-            f"{replacing.remedy(changed, configs)} to delete it and all that is made from it"
+            f"{replacing.remedy(changed, there, configs)} to delete it and all that is made from it"
         )
 
 

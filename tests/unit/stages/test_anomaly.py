@@ -63,7 +63,7 @@ def vectors() -> Vectors:
 
 
 def put_embeddings(root: Root, made: Vectors, seed: int = 0) -> None:
-    fingerprint = begin(root, "rnn", {"extract": "x"})
+    fingerprint = begin(root, "embeddings", {"rnn-spatial": "x"})
     ids = [video_id for video_id in root.catalog()["video_id"].to_pylist() if video_id in made]
     columns = {
         stream: pa.array(
@@ -261,7 +261,7 @@ def test_embeddings_that_are_missing_damaged_or_anothers_are_refused(tmp_path: P
     table = pa.table({"video_id": ["a/val-0.mp4"]})
     nans = {name: pa.array([[np.nan] * width], pa.list_(pa.float32(), width)) for name, width in WIDTHS.items()}
     not_finite = table.append_column("spatial", nans["spatial"]).append_column("audio", nans["audio"])
-    fingerprint = seeded(begin(root, "rnn", {"extract": "x"}), 0)
+    fingerprint = seeded(begin(root, "embeddings", {"rnn-spatial": "x"}), 0)
     for data, message in (
         (b"PAR1 no", "not a table"),
         (schema.to_parquet(table, fingerprint), "not a table"),
@@ -464,4 +464,4 @@ def test_other_settings_are_refused_unless_the_stage_is_replaced(tmp_path: Path)
         open_root(str(tmp_path), [{"anomaly": {"hidden": 9}}])
     root = open_root(str(tmp_path), [{"anomaly": {"hidden": 9}}], replace="anomaly")
     fit_anomaly(root)
-    assert described(dataclasses.replace(root, replace=None))["hidden"] == 9
+    assert described(dataclasses.replace(root, replaced=()))["hidden"] == 9

@@ -41,7 +41,7 @@ def new_root(folder: Path, *layers: dict[str, Any]) -> Root:
 
 
 def embedder(root: Root, seed: int = 0) -> VideoEmbedder:
-    return VideoEmbedder(root, record(root, "rnn")["fingerprint"], seed)
+    return VideoEmbedder(root, seed)
 
 
 def sequences(count: int) -> list[dict[str, NDArray[np.float32]]]:
@@ -74,7 +74,7 @@ def test_an_embedding_is_the_same_to_the_bit_whatever_else_is_embedded(tmp_path:
 def test_it_is_the_last_state_of_both_directions_of_torch_s_own_layer(cell: str, tmp_path: Path) -> None:
     rnn = {"cell": cell, "units": 8, "layers": 2}
     root = new_root(tmp_path, {"rnn": rnn})
-    model = models.load(root.store, f"{SPATIAL}/", models.seeded(record(root, "rnn")["fingerprint"], 0), "")
+    model = models.load(root.store, f"{SPATIAL}/", models.seeded(record(root, "rnn-spatial")["fingerprint"], 0), "")
     kind = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[cell]
     layer = kind(WIDTHS["spatial"], 8, 2, bidirectional=True)
     layer.load_state_dict(
@@ -166,7 +166,7 @@ STORED = pa.table(
 
 def test_stored_embeddings_come_back_with_their_nulls(tmp_path: Path) -> None:
     root = new_root(tmp_path)
-    fingerprint = record(root, "rnn")["fingerprint"]
+    fingerprint = record(root, "embeddings")["fingerprint"]
     root.store.put("embeddings/video.parquet", schema.to_parquet(STORED, f"{fingerprint}-0"))
     root.store.put("embeddings/seed-7/video.parquet", schema.to_parquet(STORED.slice(1), f"{fingerprint}-7"))
     assert read_embeddings(root, 0).to_pydict() == STORED.to_pydict()

@@ -21,7 +21,7 @@ from actionrec.stages.fuse import fuse, load_fused
 from actionrec.stages.labelled import labelled
 from actionrec.stages.svm import Attempt, best_settings, write_attempts, write_svm
 from actionrec.storage import layout
-from actionrec.storage.root import Root, begin, open_root, record
+from actionrec.storage.root import Root, begin, made_from, open_root
 from tests.learnt_roots import learnt_root, put_embeddings
 from tests.tiny_features import clips
 from tests.tiny_roots import snapshot
@@ -92,7 +92,7 @@ def test_each_row_has_its_own_best_weight_and_normalization(tmp_path: Path, monk
     """Not those of the winner: a root whose search found other settings best for other streams."""
     root = learnt_root(tmp_path / "root", settings={"streams": ["spatial", "motion"], "tune": {"l2": [1.0]}})
     put_embeddings(root, clips(classes=6), noise=3.0)
-    fingerprint = begin(root, "svm", {"rnn": record(root, "rnn")["fingerprint"]})
+    fingerprint = begin(root, "svm", made_from(root, "embeddings"))
     wanted = {("spatial",): ("l2", 1.0), ("motion",): ("none", 0.01), ("spatial", "motion"): ("standardize", 0.01)}
     for streams, chosen in wanted.items():
         for normalization in ("standardize", "l2", "none"):
@@ -247,13 +247,13 @@ def test_other_settings_are_refused_and_replaced(tmp_path: Path) -> None:
     replaced = open_root(root.store.url, [{"fusion": {"l2": 0.5}}], replace="fusion")
     fuse(replaced)
     assert not root.store.exists(layout.table("ablation"))  # it was of the other model
-    assert evaluate(dataclasses.replace(replaced, replace=None)).written
+    assert evaluate(dataclasses.replace(replaced, replaced=())).written
     catalog = root.catalog()
     counts = pa.array([1, *[None] * (catalog.num_rows - 1)], pa.int32())  # a file that has changed since
     changed = catalog.set_column(catalog.schema.get_field_index("revision"), "revision", counts)
     root.store.put(layout.CATALOG, schema.to_parquet(changed, "x"))
     with pytest.raises(InputError, match="stage evaluate was made with other inputs test videos"):
-        evaluate(dataclasses.replace(replaced, replace=None))
+        evaluate(dataclasses.replace(replaced, replaced=()))
 
 
 def test_noise_gives_chance(tmp_path: Path) -> None:

@@ -358,6 +358,24 @@ def doctor(
 
 
 @app.command()
+def upgrade(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Make a root that an earlier release made one of this release's, with all its features, models and tables."""
+    from actionrec.storage.root import open_of_any_release
+
+    layers = _layers(config_name, assignments)
+    if changed := {key for layer in layers for key in layer} - {"storage"}:
+        raise InputError(f"{min(changed)}: upgrade changes no setting of a root; only storage can be set here")
+    opened = open_of_any_release(root, layers)
+    console.warn(opened.warnings())
+    verbs.upgrade(opened)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     console.out.print(__version__)

@@ -317,6 +317,19 @@ def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
         raise ActionrecError(f"{failed} of {len(videos)} videos could not be judged; each says why above")
 
 
+def upgrade(root: "Root") -> None:
+    from actionrec.storage.upgrade import upgrade as rename
+
+    with console.Display("parts") as display:
+        display.stage("marks")
+        found = rename(root, on_parts=display.update)
+    if found.stages:
+        said = f"upgraded; {found.parts:,} parts, and {', '.join(found.stages)} are as they were"
+    else:
+        said = "nothing to upgrade"
+    console.out.print(f"{root.store.url}: {said}", markup=False)
+
+
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.distributed.session import kept

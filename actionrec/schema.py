@@ -230,7 +230,7 @@ def embedding_column(sequences: list[np.ndarray], width: int) -> pa.Array:
 
 def to_parquet(table: pa.Table, fingerprint: str) -> bytes:
     """The whole file in memory, so that it can be stored whole or not at all. NaN and infinity are refused."""
-    _refuse_non_finite(table)
+    refuse_non_finite(table)
     sink = io.BytesIO()
     metadata = {**(table.schema.metadata or {}), b"actionrec.fingerprint": fingerprint.encode()}
     pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
@@ -285,7 +285,8 @@ def fingerprint_of(data: bytes) -> str | None:
     return found.decode(errors="replace") if found else None
 
 
-def _refuse_non_finite(table: pa.Table) -> None:
+def refuse_non_finite(table: pa.Table) -> None:
+    """ValueError where a number of the table is none."""
     for name in table.column_names:
         values = table[name].combine_chunks()
         while pa.types.is_list(values.type) or pa.types.is_fixed_size_list(values.type):

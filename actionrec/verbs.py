@@ -15,6 +15,7 @@ from actionrec.reporting import console
 if TYPE_CHECKING:
     from actionrec.distributed.networks import Listener
     from actionrec.distributed.packed import Progress as Trials
+    from actionrec.distributed.reuse import Taken
     from actionrec.distributed.train import Progress
     from actionrec.storage.models import Model
     from actionrec.storage.parts import Reconciled
@@ -64,7 +65,7 @@ def _catalogued(root: "Root", table: Any, note: str) -> None:
     )
 
 
-def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
+def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None = None) -> None:
     from actionrec.distributed.extract import extract as compute
 
     started = time.monotonic()
@@ -72,10 +73,12 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
         result = compute(
             root,
             retry_failed=retry_failed,
+            reuse=reuse,
             verbose=verbose,
             on_progress=lambda now: display.update(now.done, now.videos, now.failed),
             on_stage=display.stage,
             on_plan=console.say,
+            on_reuse=_took,
         )
     _show(root, result, time.monotonic() - started)
     console.warn(result.leaks)
@@ -87,6 +90,11 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
             f"{len(result.failed)} of {result.videos} videos failed, more than extract.max_failed={limit:g} allows; "
             "mend them and run extract --retry-failed, or raise the limit"
         )
+
+
+def _took(found: "Taken") -> None:
+    console.say(found.said)
+    console.warn(found.warnings)
 
 
 def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:

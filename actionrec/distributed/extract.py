@@ -10,6 +10,7 @@ import pyarrow as pa
 from actionrec.config import Config
 from actionrec.distributed.part import Job, PartWorker, Video
 from actionrec.distributed.passes import map_parts
+from actionrec.distributed.reuse import Taken, another, take
 from actionrec.distributed.session import session
 from actionrec.errors import InputError
 from actionrec.storage import copies, parts, reopening
@@ -38,16 +39,19 @@ def extract(
     root: Root,
     *,
     retry_failed: bool = False,
+    reuse: str | None = None,
     verbose: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,
     on_stage: Callable[[str], None] = lambda text: None,
     on_plan: Callable[[str], None] = lambda text: None,
+    on_reuse: Callable[[Taken], None] = lambda taken: None,
 ) -> parts.Reconciled:
     """Compute of every catalogued video the streams that the configuration needs and no committed part holds.
 
-    `on_plan` is told in one line what that is. With `retry_failed`, what failed is computed again, and its part stored
-    again under its own key. Returns what the status table says of the catalog and these streams now; raises
-    ActionrecError when the store or Ray gives out, with all that is committed kept.
+    What another root, named by `reuse`, has of them is taken over first, and `on_reuse` is told; `on_plan` is told in
+    one line what is left to compute. With `retry_failed`, what failed is computed again, and its part stored again
+    under its own key. Returns what the status table says of the catalog and these streams now; raises ActionrecError
+    when the store or Ray gives out, with all that is committed kept.
     """
     refuse_imported(root)
     catalog = root.catalog()
@@ -58,6 +62,7 @@ def extract(
     streams = extracted(root.config)
     if not streams:
         raise InputError("streams: none is named, so there is nothing to extract; name one, such as [spatial]")
+    other = another(root, reuse) if reuse else None
     weights = prepare(root.config, root.store, streams)
     made = begin_streams(root, streams, weights)
     on_stage("plan")
@@ -69,6 +74,10 @@ def extract(
     videos = source_videos(catalog, root.config)
     members = {part: [i for i in planned if i in videos] for part, planned in plan.items()}
     lacking = _lacking(root, streams, members)
+    if other and lacking:
+        on_stage(f"taking over from {other.store.url}")
+        on_reuse(take(root, other, lacking, plan, videos))
+        lacking = _lacking(root, streams, members)
     on_plan(told(streams, _of_videos(root, made, lacking, members)))
     if lacking:
         on_stage("Ray")

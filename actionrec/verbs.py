@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec import config
-from actionrec.errors import ActionrecError, InputError
+from actionrec.errors import ActionrecError, GoneError, InputError
 from actionrec.reporting import console
 
 if TYPE_CHECKING:
@@ -48,6 +48,19 @@ def import_features(root: "Root") -> None:
     root.finish("catalog")
     console.warn(found.warnings)
     _catalogued(root, found.table, f"{found.width} numbers a frame")
+
+
+def _catalog_of_run(root: "Root", retry_failed: bool) -> None:
+    """Videos, or features to import; what is finished needs neither."""
+    from actionrec.storage import sources
+
+    make = import_features if root.config.data.dataset == "features" else catalog
+    try:
+        make(root)
+    except GoneError as gone:
+        found = sources.kept(root, gone, retry_failed)
+        console.warn(found.warnings)
+        _catalogued(root, found.table, "kept")
 
 
 def _catalogued(root: "Root", table: Any, note: str) -> None:
@@ -316,17 +329,35 @@ def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
         raise ActionrecError(f"{failed} of {len(videos)} videos could not be judged; each says why above")
 
 
+def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
+    """InputError about an option of `run` that these settings leave without effect."""
+    is_imported = root.config.data.dataset == "features"
+    if retry_failed and is_imported:
+        raise InputError("--retry-failed: these features are imported, so no video is extracted; leave it out")
+    unused = {
+        "spatial": (is_imported, "the features are imported"),
+        "motion": ("motion" not in root.config.streams, f"it is not among streams={list(root.config.streams)}"),
+        "tune": (not root.config.tune.in_run, "tune.in_run is off; use `actionrec tune rnn --replace tune`"),
+    }
+    is_unused, why = unused.get(root.replace or "", (False, ""))
+    if is_unused:
+        raise InputError(f"--replace {root.replace}: this run does not make it, for {why}")
+
+
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.distributed.session import kept
+    from actionrec.stages.detector import normal_classes
     from actionrec.storage.root import STAGES
+    from actionrec.storage.samples import class_labels
 
+    _refuse_in_vain(root, retry_failed)
     root = dataclasses.replace(root, command="run")
     with kept():
-        if root.config.data.dataset == "features":
-            import_features(root)
-        else:
-            catalog(root)
+        _catalog_of_run(root, retry_failed)
+        if root.config.anomaly.normal:
+            normal_classes(root, class_labels(root.catalog()))  # a class that does not exist is no news for the end
+        if root.config.data.dataset != "features":
             if root.config.finetune.blocks:
                 spatial(root, verbose)
             extract(root, retry_failed, verbose)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -53,6 +54,7 @@ class Root:
     replace: str | None = None  # the stage that is to be deleted and made again
     holdout: str | None = None  # a class that nothing may be trained on
     command: str | None = None  # what runs the stages, where that is not each stage's own verb
+    kind_is_said: bool = True  # whether data.dataset was given, now or when this source was catalogued; else a default
 
     @property
     def output(self) -> Store:
@@ -68,6 +70,10 @@ class Root:
     def further(self, seed: int) -> int | None:
         """How layout.model wants to be told of a seed: None for the first of `seeds`."""
         return None if seed == self.config.seeds[0] else seed
+
+    def is_there(self) -> bool:
+        """Whether anything has been made here."""
+        return self.stored is not None or self.begun("catalog")
 
     def begun(self, stage: str) -> bool:
         return _store_of(self, stage).exists(_begun_key(stage))
@@ -130,8 +136,16 @@ class Root:
         return table.filter(pc.invert(pc.and_(is_held, pc.fill_null(pc.not_equal(table["split"], "test"), True))))
 
 
-def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | None = None) -> Root:
-    """The root at `url` with the defaults, then its config.yaml, then `layers` laid over them.
+def open_root(
+    url: str,
+    layers: Sequence[Mapping[str, Any]] = (),
+    replace: str | None = None,
+    named: Mapping[str, Any] = MappingProxyType({}),
+) -> Root:
+    """The root at `url` with the defaults, then its config.yaml, then `named`, then `layers` laid over them.
+
+    Of a named configuration, data.source, data.dataset and data.split count only for a source that is new to the root:
+    one that is there keeps what it was catalogued with, so that `--config demo` again changes nothing.
 
     Only `layers` and the environment say which server is talked to: see own_storage, whose InputError this raises too.
     Where that would change a stage that has begun, raises InputError naming the keys, unless `replace` names that stage
@@ -139,13 +153,17 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
     """
     if replace is not None and replace not in STAGES:
         raise InputError(f"--replace {replace}: there is no such stage; there are {', '.join(STAGES)}")
-    store = open_store(url, configuration.load(layers).storage)
+    given = configuration.load([named, *layers])
+    store = open_store(url, given.storage)
     stored_layers = _stored_layers(store)
     stored = configuration.load(stored_layers) if stored_layers else None
+    is_new = stored is None or _with_absolute_source(given).data.source not in (None, stored.data.source)
+    layers = [named if is_new else _without_source(named), *layers]
     config = dataclasses.replace(
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
-    root = Root(store, _with_absolute_source(config), stored, replace)
+    kind_is_said = not is_new or any("dataset" in layer.get("data", {}) for layer in layers)
+    root = Root(store, _with_absolute_source(config), stored, replace, kind_is_said=kind_is_said)
     _refuse_changes(root)
     return root
 
@@ -153,6 +171,11 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
 def absolute(source: str) -> str:
     """A local path made absolute; a URL as it is."""
     return source.rstrip("/") if "://" in source else os.path.abspath(os.path.expanduser(source))
+
+
+def _without_source(named: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in named.get("data", {}).items() if key not in ("source", "dataset", "split")}
+    return {**named, "data": kept}
 
 
 def _with_absolute_source(config: Config) -> Config:
@@ -205,9 +228,16 @@ def _refuse_changes(root: Root) -> None:
         if keys := _differing(old, new):
             changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
             raise InputError(
-                f"{root.store.url}: the stage {stage} was made with other settings: {changes}; "
-                f"use another --root, or --replace {stage} to delete it and all that follows"
+                f"{root.store.url}: the stage {stage} was made with other settings: {changes}; leave "
+                f"{_said_by(keys)} out, and it stays as it is; or use another --root; or --replace {stage} to delete "
+                "it and all that follows"
             )
+
+
+def _said_by(keys: Sequence[str]) -> str:
+    """How a person can have said these keys."""
+    is_data = any(key.startswith("data.") for key in keys)
+    return "`--config` or `--set`" if not is_data else "SRC, `--dataset`, `--split`, `--config` or `--set`"
 
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:

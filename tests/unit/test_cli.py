@@ -149,7 +149,7 @@ def test_verbose_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         (["extract", "--root", "R", "--config", "no-such-config"], "no-such-config"),
         (["extract", "--root", "R", "--replace", "everything"], "everything"),
         (["extract", "--root", "R", "--set", "no.such=1"], "unknown key no"),
-        (["catalog", "--root", "R"], "data.source"),
+        (["catalog", "--root", "R"], "no root"),
         (["catalog", "no-such-folder", "--root", "R"], "no-such-folder"),
         (["catalog", ".", "--root", "R", "--dataset", "tar"], "data.dataset"),
         (["catalog", ".", "--root", "R", "--split", "4"], "data.split"),

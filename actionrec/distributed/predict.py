@@ -72,7 +72,8 @@ class Predictor:
         made_with = record(root, "extract")["inputs"]
         if made_with != {name: ref.sha256 for name, ref in weights.items()}:
             raise InputError(
-                f"{root.store.url}: its features were made with other weights; restore those in weights/, or use --replace extract"
+                f"{root.store.url}: its features were made with other weights; restore those in its folder weights, "
+                "or use --replace extract"
             )
         self._streams = Streams(config, weights, root.store, device)
         self._decoder = Decoder(config.clip, config.limits)

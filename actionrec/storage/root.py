@@ -153,7 +153,7 @@ def open_root(
     """
     if replace is not None and replace not in STAGES:
         raise InputError(f"--replace {replace}: there is no such stage; there are {', '.join(STAGES)}")
-    given = configuration.load([named, *layers])
+    given = configuration.load(layers)
     store = open_store(url, given.storage)
     stored_layers = _stored_layers(store)
     stored = configuration.load(stored_layers) if stored_layers else None

@@ -311,3 +311,9 @@ def test_videos_under_other_names_are_no_source_that_is_gone(source: Path) -> No
     with pytest.raises(InputError, match="4 catalogued videos are gone") as raised:
         catalog(opened(source))
     assert not isinstance(raised.value, GoneError)
+
+
+def test_a_bucket_that_is_gone_is_a_source_that_is_gone(s3_bucket: tuple[str, str], tmp_path: Path) -> None:
+    layers = [{"data": {"source": "s3://moved-away/videos"}, "storage": {"endpoint_url": s3_bucket[0]}}]
+    with pytest.raises(GoneError, match="no bucket moved-away"):
+        catalog(open_root(str(tmp_path), layers))

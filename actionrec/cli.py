@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -397,10 +397,24 @@ def _open(
     replace: Sequence[str] | None,
     data: dict[str, Any] | None = None,
 ) -> "Root":
+    """The root with this command's settings. `data`: what a verb that may make a root has arguments for; else None."""
     from actionrec.storage.root import open_root
 
-    imported = [{"streams": ["spatial"]}] if (data or {}).get("dataset") == "features" else []
-    opened = open_root(root, [*imported, *_layers(config_name, assignments), {"data": data or {}}], replace or ())
+    typed, said = data or {}, config.set_layer(assignments or [])
+    guess = _guessed(typed.get("source", ""))
+    named = {"streams": ["spatial"]} if {**guess, **typed}.get("dataset") == "features" else {}
+    given = [{"data": guess}, said, {"data": typed}]
+    if config_name and config.is_named(config_name):
+        named |= config.read_layer(config_name)
+    elif config_name:
+        given = [config.read_layer(config_name), *given]
+    opened = open_root(root, given, replace or (), named)
+    if (data is None or opened.config.data.source is None) and not opened.is_there():
+        raise InputError(
+            f"{opened.store.url}: there is no root here; correct --root, or make one with "
+            f"`actionrec catalog SRC --root {opened.store.url}`"
+        )
+    _refuse_in_vain(typed, said.get("data", {}), opened.config.data.dataset)
     console.warn(opened.warnings())
     return opened
 
@@ -413,10 +427,26 @@ def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[
 def _data_layer(source: str | None, dataset: str | None, split: int | None) -> dict[str, Any]:
     from actionrec.storage.root import absolute
 
-    if source and dataset is None:
-        dataset = DATASET_OF.get(Path(source).suffix.lower())
     given = {"source": absolute(source) if source else None, "dataset": dataset, "split": split}
     return {key: value for key, value in given.items() if value is not None}
+
+
+def _guessed(source: str) -> dict[str, str]:
+    """What the name of the source says of the section data."""
+    dataset = DATASET_OF.get(Path(source).suffix.lower())
+    return {"dataset": dataset} if dataset else {}
+
+
+def _refuse_in_vain(typed: Mapping[str, Any], said: Mapping[str, Any], dataset: str) -> None:
+    """InputError about an argument (`typed`) or a --set (`said`) of the section data that would have no effect."""
+    for key in typed.keys() & said.keys():
+        if typed[key] != said[key]:
+            raise InputError(f"--set data.{key}={said[key]}: the command says {typed[key]} beside it; give one of them")
+    if "split" in {**typed, **said} and dataset not in config.WITH_SPLITS:
+        raise InputError(
+            f"--split, which is data.split, has no effect where data.dataset is {dataset}, for that has no official "
+            f"splits; leave it out, or add --dataset {' or '.join(config.WITH_SPLITS)}"
+        )
 
 
 class _Interrupted(BaseException):

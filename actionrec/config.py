@@ -1,7 +1,8 @@
 """Every knob of the project: typed, frozen, checked once, with the paper's value as its default.
 
 A configuration is layered: the defaults below, then a root's stored config.yaml (all but the section ``storage``),
-then ``--config``, then ``--set``.
+then ``--config``, then ``--set``, then what a verb has an argument for. A named configuration leaves alone what a root
+knows of its source: see storage.root.open_root.
 Each layer is a mapping that names only what it changes; an unknown key or a bad value is refused by its dotted name.
 Sections cited as (IV.F) are those of the paper, D. Tkachenko 2018.
 """
@@ -20,6 +21,7 @@ import yaml
 from actionrec.errors import InputError
 
 NAMED_CONFIGS = Path(__file__).parent / "configs"
+WITH_SPLITS = ("ucf101", "hmdb51")  # values of data.dataset: published with lists that split them
 Section = TypeVar("Section")
 
 
@@ -247,8 +249,7 @@ def load(layers: Iterable[Mapping[str, Any]]) -> Config:
 
 def read_layer(name_or_file: str) -> dict[str, Any]:
     """A named configuration (``demo``) or a YAML file, as a mapping. Raises InputError for anything else."""
-    named = NAMED_CONFIGS / f"{name_or_file}.yaml"
-    path = named if "/" not in name_or_file and named.is_file() else Path(name_or_file)
+    path = _file_of(name_or_file) if is_named(name_or_file) else Path(name_or_file)
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in NAMED_CONFIGS.glob("*.yaml")))
         raise InputError(
@@ -259,6 +260,11 @@ def read_layer(name_or_file: str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: the configuration cannot be read as text ({error})") from None
     return parse_layer(text, str(path))
+
+
+def is_named(name_or_file: str) -> bool:
+    """Whether this is a configuration of the package's own, such as ``demo``."""
+    return "/" not in name_or_file and _file_of(name_or_file).is_file()
 
 
 def parse_layer(text: str, name: str) -> dict[str, Any]:
@@ -332,6 +338,10 @@ def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
             inner = inner.setdefault(parent, {})
         inner[last] = value
     return layer
+
+
+def _file_of(name: str) -> Path:
+    return NAMED_CONFIGS / f"{name}.yaml"
 
 
 def _plain(config: Any) -> dict[str, Any]:

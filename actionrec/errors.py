@@ -18,6 +18,10 @@ class InputError(ActionrecError):
     exit_code = 2
 
 
+class GoneError(InputError):
+    """What is to be read is not there, or not any more: videos, a file of features, a bucket."""
+
+
 class DamagedError(ActionrecError):
     """What arrived of an object is not what its store holds, several times in a row."""
 

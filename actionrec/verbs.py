@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from actionrec import config
-from actionrec.errors import ActionrecError, InputError
+from actionrec.errors import ActionrecError, GoneError, InputError
 from actionrec.reporting import console
 
 if TYPE_CHECKING:
@@ -49,6 +49,19 @@ def import_features(root: "Root") -> None:
     root.finish("catalog")
     console.warn(found.warnings)
     _catalogued(root, found.table, f"{found.width} numbers a frame")
+
+
+def _catalog_of_run(root: "Root", retry_failed: bool) -> None:
+    """Videos, or features to import; what is finished needs neither."""
+    from actionrec.storage import sources
+
+    make = import_features if root.config.data.dataset == "features" else catalog
+    try:
+        make(root)
+    except GoneError as gone:
+        found = sources.kept(root, gone, retry_failed)
+        console.warn(found.warnings)
+        _catalogued(root, found.table, "kept")
 
 
 def _catalogued(root: "Root", table: Any, note: str) -> None:
@@ -338,18 +351,37 @@ def upgrade(root: "Root") -> None:
     console.out.print(f"{root.store.url}: {said}", markup=False)
 
 
+def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
+    """InputError about an option of `run` that these settings leave without effect."""
+    from actionrec.storage.stages import STAGES
+
+    is_imported = root.config.data.dataset == "features"
+    if retry_failed and is_imported:
+        raise InputError("--retry-failed: these features are imported, so no video is extracted; leave it out")
+    if root.replaced == ("tune",) and not root.config.tune.in_run:
+        raise InputError("--replace tune: this run makes no sweep, for tune.in_run is off; use `actionrec tune rnn`")
+    configs = [root.config, *([root.stored] if root.stored else [])]
+    if root.replaced and not any(STAGES[stage].made(each) for stage in root.replaced for each in configs):
+        raise InputError(
+            f"--replace {root.replaced[0]}: nothing in these settings makes it; leave --replace out, or look at streams"
+        )
+
+
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.distributed.session import kept
+    from actionrec.stages.detector import normal_classes
+    from actionrec.storage.samples import class_labels
     from actionrec.storage.stages import STAGES
     from actionrec.storage.streams import wanted
 
+    _refuse_in_vain(root, retry_failed)
     root = dataclasses.replace(root, command="run")
     with kept():
-        if root.config.data.dataset == "features":
-            import_features(root)
-        else:
-            catalog(root)
+        _catalog_of_run(root, retry_failed)
+        if root.config.anomaly.normal:
+            normal_classes(root, class_labels(root.catalog()))  # a class that does not exist is no news for the end
+        if root.config.data.dataset != "features":
             if root.config.finetune.blocks:
                 spatial(root, verbose)
             extract(root, retry_failed, verbose)

@@ -67,6 +67,13 @@ def group_of(video_id: str, classes: Iterable[str]) -> str | None:
     return head[: -len(max(fitting, key=len)) - 1] if fitting else None
 
 
+def lists_among(paths: Iterable[str]) -> str | None:
+    """A list of HMDB51's, wherever it lies below a source; None where there is none."""
+    return next(
+        (path for path in sorted(paths) if _LIST.fullmatch(posixpath.basename(path)) and not is_hidden(path)), None
+    )
+
+
 def _find_lists(listing: Sequence[SourceFile], source: str, split: int) -> dict[str, str]:
     """The path of each class's list of this split."""
     found: dict[str, str] = {}
@@ -79,7 +86,7 @@ def _find_lists(listing: Sequence[SourceFile], source: str, split: int) -> dict[
     if not found:
         raise InputError(
             f"HMDB51's lists are not in {source}: put CLASS_test_split{split}.txt of every class into "
-            f"{below(source)}{LIST_FOLDER}, or use data.dataset=folder"
+            f"{below(source)}{LIST_FOLDER}, or use --dataset folder"
         )
     return found
 

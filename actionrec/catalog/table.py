@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from actionrec.catalog import hmdb51, ucf101
 from actionrec.catalog.checks import case_twins, leaks, problems
 from actionrec.catalog.csv_file import read_csv
 from actionrec.catalog.folder import read_folder
-from actionrec.catalog.hmdb51 import read_hmdb51
-from actionrec.catalog.source import Draft, SourceFile, Video
+from actionrec.catalog.source import Draft, SourceFile, Video, below
 from actionrec.catalog.splits import assign_splits
-from actionrec.catalog.ucf101 import read_ucf101, with_validation
 from actionrec.config import Data
 from actionrec.errors import InputError
 from actionrec.schema import CATALOG
@@ -42,11 +41,23 @@ def build(listing: Sequence[SourceFile], read: Callable[[str], bytes], source: s
     return assemble(draft, data, seed, numbered=data.dataset == "ucf101")
 
 
+def refuse_unasked(listing: Sequence[SourceFile], source: str) -> None:
+    """For somebody who has not said what kind of source it is: InputError where it holds lists of an official split."""
+    paths = [file.relative_path for file in listing]
+    for name, reader in (("UCF101", ucf101), ("HMDB51", hmdb51)):
+        if path := reader.lists_among(paths):
+            raise InputError(
+                f"{below(source)}{path} is one of {name}'s lists, and nothing says whether to go by them: the same "
+                f"command with `--dataset {name.lower()}` takes classes and splits from the lists, with `--dataset "
+                "folder` it takes classes from the folders and draws splits of its own"
+            )
+
+
 def assemble(draft: Draft, data: Data, seed: int, *, numbered: bool) -> Catalog:
     """The catalog of what a reader found. `numbered`: groups are numbers that repeat across classes, as UCF101's."""
     videos = sorted(draft.videos)
     if numbered:
-        videos = with_validation(videos, seed)
+        videos = ucf101.with_validation(videos, seed)
     table = _table(videos, draft.classes, seed)
     warnings = [
         *draft.warnings,
@@ -67,9 +78,9 @@ def _draft(listing: Sequence[SourceFile], read: Callable[[str], bytes], source: 
         case "csv":
             return read_csv(listing, read(source), source)
         case "ucf101":
-            return read_ucf101(listing, read, source, data.split)
+            return ucf101.read_ucf101(listing, read, source, data.split)
         case "hmdb51":
-            return read_hmdb51(listing, read, source, data.split)
+            return hmdb51.read_hmdb51(listing, read, source, data.split)
         case "features":
             raise InputError(f"{source}: features are no videos; use `actionrec import {source} --root ...`")
 

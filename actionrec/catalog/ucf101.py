@@ -7,16 +7,29 @@ smaller data set, with one warning that counts. A video in neither list keeps it
 reported, but has no label and no split, so that it never changes an official result.
 """
 
+import posixpath
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
 from actionrec.catalog.official import Listed, add, lines, match
-from actionrec.catalog.source import Draft, SourceFile, Video, below, decoded, left_out, nfc, stem, videos_of
+from actionrec.catalog.source import (
+    Draft,
+    SourceFile,
+    Video,
+    below,
+    decoded,
+    is_hidden,
+    left_out,
+    nfc,
+    stem,
+    videos_of,
+)
 from actionrec.errors import InputError
 
 LIST_FOLDERS = ("ucfTrainTestlist/", "", "splits/")
+CLASSES = "classInd.txt"
 VALIDATION_SHARE = 0.2
 _NAME = re.compile(r"v_(.+_g\d+)_c\d+")
 
@@ -50,6 +63,20 @@ def read_ucf101(listing: Sequence[SourceFile], read: Callable[[str], bytes], sou
     return Draft(videos, left_out(foreign, source) + counts, classes)
 
 
+def lists_among(paths: Iterable[str]) -> str | None:
+    """classInd.txt with a list beside it, wherever they lie below a source; None where there is no such file."""
+    there = {path for path in paths if not is_hidden(path)}
+    folders = (posixpath.dirname(path) for path in sorted(there) if posixpath.basename(path) == CLASSES)
+    return next(
+        (
+            posixpath.join(folder, CLASSES)
+            for folder in folders
+            if any(posixpath.join(folder, name) in there for split in (1, 2, 3) for name in _names(split)[1:])
+        ),
+        None,
+    )
+
+
 def with_validation(videos: Sequence[Video], seed: int) -> list[Video]:
     """Validation cut from train as the lists cut test: the same group numbers in every class, about a fifth of them.
 
@@ -72,7 +99,7 @@ def _number(video: Video) -> str:
 
 
 def _names(split: int) -> tuple[str, str, str]:
-    return "classInd.txt", f"trainlist{split:02d}.txt", f"testlist{split:02d}.txt"
+    return CLASSES, f"trainlist{split:02d}.txt", f"testlist{split:02d}.txt"
 
 
 def _find_lists(present: set[str], source: str, split: int) -> str:
@@ -85,7 +112,7 @@ def _find_lists(present: set[str], source: str, split: int) -> str:
             return folder
     raise InputError(
         f"UCF101's lists are not in {source}: put {', '.join(_names(split))} into {below(source)}{LIST_FOLDERS[0]}, "
-        "or use data.dataset=folder"
+        "or use --dataset folder"
     )
 
 

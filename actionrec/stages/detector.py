@@ -20,6 +20,7 @@ from actionrec.storage import layout, models
 from actionrec.storage.recipes import fill
 from actionrec.storage.root import Root, record
 
+LISTED = 20  # classes that an error about one names
 REMEDY = "run `actionrec anomaly --replace anomaly`"
 
 
@@ -97,11 +98,13 @@ def normal_classes(root: Root, classes: Sequence[str]) -> list[str]:
 
 
 def check_class(where: str, label: str, classes: Sequence[str]) -> None:
-    """InputError, naming `where` and the closest classes, unless `label` is one of `classes`."""
+    """InputError, naming `where`, the closest classes and the classes that there are, unless `label` is one of them."""
     if label not in classes:
         close = difflib.get_close_matches(label, classes, cutoff=0.4)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"there are {', '.join(classes[:10])}"
-        raise InputError(f"{where}: no training video is of the class {label!r}; {hint}")
+        meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
+        more = f" and {len(classes) - LISTED:,} more" if len(classes) > LISTED else ""
+        there = f"there are {', '.join(classes[:LISTED])}{more}" if classes else "there are none"
+        raise InputError(f"{where}: no training video is of the class {label!r}{meant}; {there}")
 
 
 def check_trainable(root: Root, videos: Videos, normal: Sequence[str]) -> None:

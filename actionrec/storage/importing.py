@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from actionrec import schema
 from actionrec.catalog.imported import Imported, read_features, refuse_size
 from actionrec.catalog.table import Catalog, assemble
-from actionrec.errors import InputError
+from actionrec.errors import GoneError, InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.records import fingerprint
 from actionrec.storage.root import Root, begin
@@ -63,8 +63,10 @@ def _read(root: Root, source: str, limit_bytes: float) -> bytes:
     try:
         refuse_size(store.size(name) or 0, source, limit_bytes)
         return store.read(name)
-    except (FileNotFoundError, PermissionError):
-        raise InputError(f"{source}: the file is not there or may not be read") from None
+    except FileNotFoundError:
+        raise GoneError(f"{source}: the file is not there") from None
+    except PermissionError:
+        raise InputError(f"{source}: the file may not be read") from None
 
 
 def _write_parts(

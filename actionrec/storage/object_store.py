@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from actionrec.config import Storage
-from actionrec.errors import ActionrecError, DamagedError, InputError
+from actionrec.errors import ActionrecError, DamagedError, GoneError, InputError
 from actionrec.storage import server
 from actionrec.storage.patience import NoAnswerError, answer_to, is_damage, patiently
 
@@ -167,9 +167,9 @@ class ObjectStore:
             f"{self.url}: access is refused ({_reason(error)}); check the credentials in the environment{self._hint}"
         )
 
-    def _no_bucket(self) -> InputError:
+    def _no_bucket(self) -> GoneError:
         bucket = self._root.split("/")[0]
-        return InputError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL{self._hint}")
+        return GoneError(f"{self.url}: there is no bucket {bucket}; create it or correct the URL{self._hint}")
 
 
 def _filesystem(scheme: str, storage: Storage) -> Any:

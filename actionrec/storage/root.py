@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ class Root:
     replaced: tuple[str, ...] = ()  # the stages that are to be deleted and made again
     holdout: str | None = None  # a class that nothing may be trained on
     command: str | None = None  # what runs the stages, where that is not each stage's own verb
+    kind_is_said: bool = True  # whether data.dataset was given, now or when this source was catalogued; else a default
 
     @property
     def output(self) -> Store:
@@ -44,6 +46,10 @@ class Root:
     def further(self, seed: int) -> int | None:
         """How layout.model wants to be told of a seed: None for the first of `seeds`."""
         return None if seed == self.config.seeds[0] else seed
+
+    def is_there(self) -> bool:
+        """Whether anything has been made here."""
+        return self.stored is not None or self.begun("catalog")
 
     def begun(self, stage: str) -> bool:
         return _store_of(self, stage).exists(STAGES[stage].begun)
@@ -115,33 +121,50 @@ class Root:
         return table.filter(pc.invert(pc.and_(is_held, pc.fill_null(pc.not_equal(table["split"], "test"), True))))
 
 
-def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | Sequence[str] = ()) -> Root:
-    """The root at `url` with the defaults, then its config.yaml, then `layers` laid over them.
+def open_root(
+    url: str,
+    layers: Sequence[Mapping[str, Any]] = (),
+    replace: str | Sequence[str] = (),
+    named: Mapping[str, Any] = MappingProxyType({}),
+) -> Root:
+    """The root at `url` with the defaults, then its config.yaml, then `named`, then `layers` laid over them.
+
+    Of a named configuration, data.source, data.dataset and data.split count only for a source that is new to the root:
+    one that is there keeps what it was catalogued with, so that `--config demo` again changes nothing.
 
     `replace` names stages, or verbs for all that they make. Where `layers` would change a stage that has begun, raises
     InputError naming the keys, unless `replace` names that stage or one that it is made from; likewise of a root that
     an earlier release made.
     """
-    root = open_of_any_release(url, layers, replace)
+    root = open_of_any_release(url, layers, replace, named)
     earlier.refuse(root.store)
     _refuse_changes(root)
     return root
 
 
-def open_of_any_release(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str | Sequence[str] = ()) -> Root:
+def open_of_any_release(
+    url: str,
+    layers: Sequence[Mapping[str, Any]] = (),
+    replace: str | Sequence[str] = (),
+    named: Mapping[str, Any] = MappingProxyType({}),
+) -> Root:
     """As open_root, whatever made what lies there and with whatever settings.
 
     Only `layers` and the environment say which server is talked to: see own_storage, whose InputError this raises too.
     """
     replaced = _replaced([replace] if isinstance(replace, str) else replace)
-    store = open_store(url, configuration.load(layers).storage)
+    given = configuration.load(layers)
+    store = open_store(url, given.storage)
     stored_layers = _stored_layers(store)
     stored = configuration.load(stored_layers) if stored_layers else None
+    is_new = stored is None or _with_absolute_source(given).data.source not in (None, stored.data.source)
+    layers = [named if is_new else _without_source(named), *layers]
     config = dataclasses.replace(
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
     streams.check(config)
-    return Root(store, _with_absolute_source(config), stored, replaced)
+    kind_is_said = not is_new or any("dataset" in layer.get("data", {}) for layer in layers)
+    return Root(store, _with_absolute_source(config), stored, replaced, kind_is_said=kind_is_said)
 
 
 def _replaced(names: Sequence[str]) -> tuple[str, ...]:
@@ -154,6 +177,11 @@ def _replaced(names: Sequence[str]) -> tuple[str, ...]:
 def absolute(source: str) -> str:
     """A local path made absolute; a URL as it is."""
     return source.rstrip("/") if "://" in source else os.path.abspath(os.path.expanduser(source))
+
+
+def _without_source(named: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in named.get("data", {}).items() if key not in ("source", "dataset", "split")}
+    return {**named, "data": kept}
 
 
 def _with_absolute_source(config: Config) -> Config:
@@ -195,9 +223,16 @@ def _refuse_changes(root: Root) -> None:
         old, new = made[stage]
         changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
         raise InputError(
-            f"{root.store.url}: the stage {stage} was made with other settings: {changes}; use another --root, or "
+            f"{root.store.url}: the stage {stage} was made with other settings: {changes}; leave "
+            f"{_said_by(keys)} out, and it stays as it is; or use another --root; or "
             f"{replacing.remedy(changed, there, configs)} to delete it and all that is made from it"
         )
+
+
+def _said_by(keys: Sequence[str]) -> str:
+    """How a person can have said these keys."""
+    is_data = any(key.startswith("data.") for key in keys)
+    return "`--config` or `--set`" if not is_data else "SRC, `--dataset`, `--split`, `--config` or `--set`"
 
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:

@@ -201,5 +201,8 @@ def _rows(table: pa.Table, stream: str, video_ids: Iterable[str], name: str) -> 
     places = {video_id: row for row, video_id in enumerate(table["video_id"].to_pylist())}
     wanted = list(video_ids)
     if missing := [video_id for video_id in wanted if video_id not in places]:
-        raise InputError(f"{name}: {missing[0]!r} is not in it, though its status says so; use --replace {stream}")
+        raise InputError(
+            f"{name}: {missing[0]!r} is not in it, though its status says so; "
+            "delete the file and run again what makes it"
+        )
     return {video_id: places[video_id] for video_id in wanted}

@@ -1,21 +1,23 @@
 """Where videos come from: lists a source, builds its catalog, and keeps a root's catalog up with it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from actionrec import schema
-from actionrec.catalog.source import SourceFile
-from actionrec.catalog.table import Catalog, build
+from actionrec.catalog.source import SourceFile, has_video_extension
+from actionrec.catalog.table import Catalog, build, refuse_unasked
 from actionrec.config import Config, Data
-from actionrec.errors import InputError
+from actionrec.errors import GoneError, InputError
 from actionrec.storage import changes, layout, parts, reopening
-from actionrec.storage.records import fingerprint
+from actionrec.storage.records import fingerprint, record
 from actionrec.storage.root import Root
 from actionrec.storage.samples import all_made
+from actionrec.storage.stages import STAGES
 from actionrec.storage.store import Store, open_store
+from actionrec.storage.streams import extracted
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,19 @@ def catalog(root: Root) -> Catalogued:
 
     New videos are added, failed ones may go. Of files that have changed, whatever their size, the features lose their
     marks, so that the next extraction makes them anew, and the catalog counts the change, so that models that learnt
-    from them are known to be out of date. Where files with features are gone: InputError, unless the stage is replaced.
+    from them are known to be out of date. Where files with features are gone: InputError, unless the stage is replaced;
+    GoneError, which is one too, where no catalogued file is left.
     """
     folder = source_folder(root.config.data).rstrip("/") + "/"
     store = _open_source(root.config, folder)
     contents = store.contents()
-    found = _read_source(root.config, store, {key: size for key, (size, _) in contents.items()})
-    table, changed = _with_versions(found.table, folder, contents), set[str]()
-    old = schema.CATALOG.empty_table()
-    if root.begun("catalog") and not root.clears("catalog"):
+    is_kept, old = root.begun("catalog") and not root.clears("catalog"), schema.CATALOG.empty_table()
+    if is_kept:
         old = root.catalog()
+        _refuse_moved(root, old, {folder + key for key in contents})
+    found = _read_source(root, store, {key: size for key, (size, _) in contents.items()})
+    table, changed = _with_versions(found.table, folder, contents), set[str]()
+    if is_kept:
         _refuse_gone(root, old, table)
         changed = changes.changed(root, store, folder, old, table)
         table = changes.counted(root, old, table, changed)
@@ -63,6 +68,36 @@ def catalog(root: Root) -> Catalogued:
     return Catalogued(table, table.num_rows - old.num_rows, warnings)
 
 
+def kept(root: Root, gone: GoneError, retry_failed: bool) -> Catalogued:
+    """The catalog as it stands, for a run whose source is `gone`, with a warning; raises where the source is needed.
+
+    It is where a stage is replaced that reads videos, or a video has still to be extracted, or to be tried again.
+    """
+    reads_videos = any(STAGES[name].shared for name in root.replaced)  # what is learnt reads features
+    if reads_videos or not root.begun("catalog"):
+        raise gone
+    table = root.catalog()
+    if waiting := set(table["video_id"].to_pylist()) - _extracted(root, retry_failed):
+        raise InputError(
+            f"{root.config.data.source}: not there any more, and {len(waiting):,} of {table.num_rows:,} videos have "
+            f"still to be extracted, the first is {min(waiting)!r}; bring it back, and the same command goes on"
+        )
+    sentence = f"{root.config.data.source}: not there any more, and nothing needs it; the catalog stays as it is"
+    return Catalogued(table, 0, [sentence])
+
+
+def _extracted(root: Root, retry_failed: bool) -> set[str]:
+    """The videos that the extraction is done with, be it that they failed; with `retry_failed` not those."""
+    done: list[set[str]] = []
+    for stream in extracted(root.config):
+        if not root.begun(stream):
+            return set()
+        status = parts.statuses(root.store, stream, record(root, stream)["fingerprint"])
+        is_done = pc.not_equal(status["status"], "failed") if retry_failed else pa.array([True] * len(status))
+        done.append(set(status.filter(is_done)["video_id"].to_pylist()))
+    return set.intersection(*done) if done else set()
+
+
 def _open_source(config: Config, folder: str) -> Store:
     source = str(config.data.source)
     if source.lower().endswith((".csv", ".tsv")) and config.data.dataset != "csv":
@@ -72,10 +107,11 @@ def _open_source(config: Config, folder: str) -> Store:
     return open_store(folder, config.storage)
 
 
-def _read_source(config: Config, store: Store, sizes: Mapping[str, int | None]) -> Catalog:
+def _read_source(root: Root, store: Store, sizes: Mapping[str, int | None]) -> Catalog:
+    config = root.config
     folder, source = source_folder(config.data).rstrip("/") + "/", str(config.data.source)
     if not sizes:
-        raise InputError(f"{source}: there is nothing there; name a folder, CSV or bucket that holds videos")
+        raise GoneError(f"{source}: there is nothing there; name a folder, CSV or bucket that holds videos")
 
     def read(path: str) -> bytes:
         try:
@@ -83,13 +119,28 @@ def _read_source(config: Config, store: Store, sizes: Mapping[str, int | None]) 
         except (FileNotFoundError, PermissionError):
             raise InputError(f"{path}: the file is not there or may not be read") from None
 
-    return build([SourceFile(key, size) for key, size in sizes.items()], read, source, config.data, config.seed)
+    listing = [SourceFile(key, size) for key, size in sizes.items()]
+    if not root.kind_is_said:
+        refuse_unasked(listing, source)
+    return build(listing, read, source, config.data, config.seed)
 
 
 def _with_versions(table: pa.Table, folder: str, contents: Mapping[str, tuple[int | None, str | None]]) -> pa.Table:
     keys = [path.removeprefix(folder) for path in table["path"].to_pylist()]
     versions = pa.array([contents.get(key, (None, None))[1] for key in keys], pa.string())
     return table.set_column(table.schema.get_field_index("version"), "version", versions)
+
+
+def _refuse_moved(root: Root, old: pa.Table, there: Collection[str]) -> None:
+    """GoneError where features were made of the catalogued files, and `there` is none of these and no other video."""
+    catalogued = set(old.filter(pc.is_valid(old["bytes"]))["path"].to_pylist())
+    is_moved = catalogued and catalogued.isdisjoint(there) and not any(map(has_video_extension, there))
+    if is_moved and _with_features(root):
+        raise GoneError(
+            f"{root.config.data.source}: none of the {old.num_rows:,} catalogued videos is there any more; bring them "
+            f"back, or use another --root than {root.store.url}, or --replace catalog to delete the catalog and all "
+            "that follows"
+        )
 
 
 def _refuse_gone(root: Root, old: pa.Table, new: pa.Table) -> None:
@@ -100,7 +151,7 @@ def _refuse_gone(root: Root, old: pa.Table, new: pa.Table) -> None:
     if gone:
         raise InputError(
             f"{root.store.url}: {len(gone):,} catalogued videos are gone, the first is {min(gone)!r}; "
-            "use another --root, or --replace catalog to delete the catalog and all that follows"
+            "bring them back, or use another --root, or --replace catalog to delete the catalog and all that follows"
         )
 
 

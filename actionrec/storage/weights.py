@@ -74,7 +74,9 @@ def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
     try:
         tensors = safetensors.torch.load(_verified_bytes(ref, store))
     except SafetensorError as error:
-        raise InputError(f"{store.url}/{ref.key}: not a file of tensors ({error}); use --replace extract") from None
+        raise InputError(
+            f"{store.url}/{ref.key}: not a file of tensors ({error}); restore it, or use --replace extract"
+        ) from None
     beside = {name: tensors.pop(name) for name in PCA if name in tensors}
     fill(network, tensors, ref.key)
     return beside
@@ -116,7 +118,9 @@ def _stored(recipe: Recipe, store: Store) -> WeightsRef:
         return recorded
     data = safetensors.torch.save(_independent(recipe.make()))
     if recorded and recorded.sha256 != _sha256(data):
-        raise InputError(f"{store.url}/{key}: lost, and made anew it is not what was recorded; use --replace extract")
+        raise InputError(
+            f"{store.url}/{key}: lost, and made anew it is not what was recorded; restore it, or use --replace extract"
+        )
     if not store.put_new(key, data):  # another driver was first, or one was killed before it wrote the record
         if recipe.kind == "random":
             data = store.read(key)  # calibrated on another machine, the last digits may differ: the first one counts

@@ -1,5 +1,6 @@
 """From somebody's own frame features to tables, by the command line and without any video."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -126,14 +127,18 @@ def test_a_bad_file_makes_no_root(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not (tmp_path / "root").exists()
 
 
-def test_run_goes_from_features_to_tables(features: Path, tmp_path: Path) -> None:
+def test_run_goes_from_features_to_tables_which_need_the_file_no_more(features: Path, tmp_path: Path) -> None:
     root, settings = tmp_path / "root", features.parent / "settings.yaml"
+    copy = shutil.copy(features, tmp_path / "copy.npz")
     with session():
-        assert actionrec("run", features, "--root", root, "--config", settings) == 0
+        assert actionrec("run", copy, "--root", root, "--config", settings) == 0
     assert open_root(str(root)).config.streams == ("spatial",)
     table: Any = pd.read_parquet(root / "tables/ablation.parquet")
     assert set(table["method"]) == {"softmax", "svm"} and set(table["n_test"]) == {12}
     assert "imported features" in (root / "tables/ablation.md").read_text()
     before = snapshot(root)
     assert actionrec("run", "--root", root) == 0
+    copy.unlink()
+    assert actionrec("run", "--root", root) == 0
+    assert actionrec("import", copy, "--root", root) == 2
     assert snapshot(root) == before

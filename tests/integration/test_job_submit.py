@@ -100,7 +100,7 @@ def test_every_process_imports_the_submitted_package(finished: Finished) -> None
 
 def test_a_job_that_cannot_work_says_why(finished: Finished) -> None:
     assert finished.bad.returncode != 0
-    assert "error:" in finished.bad.stdout and "there is no catalog here" in finished.bad.stdout
+    assert "error:" in finished.bad.stdout and "there is no root here" in finished.bad.stdout
     assert "Traceback" not in finished.bad.stdout
 
 

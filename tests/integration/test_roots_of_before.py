@@ -12,7 +12,7 @@ import pytest
 
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples
-from tests.tiny_roots import Stamp, actionrec, snapshot
+from tests.tiny_roots import Stamp, actionrec, link_weights, snapshot
 
 RELEASES = Path(__file__).parents[1] / "roots"
 
@@ -34,6 +34,32 @@ def test_a_root_of_before_is_finished_and_nothing_of_it_is_written_again(old_roo
 def written(root: Path) -> dict[str, Stamp]:
     """All but what a release may say of the same figures in words of its own."""
     return {name: stamp for name, stamp in snapshot(root).items() if not name.endswith(".md")}
+
+
+def test_a_finished_root_is_run_again_where_its_videos_are_gone(
+    old_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is of any release. The videos of this one have never been here."""
+    monkeypatch.setattr("ray.init", lambda *given, **more: pytest.fail("there is nothing to compute"))
+    link_weights(old_root)
+    before = written(old_root)
+    source = open_root(str(old_root)).config.data.source
+    for given in ((), (source,)):
+        assert actionrec("run", *given, "--root", old_root) == 0
+        assert f"{source}: not there any more, and nothing needs it" in " ".join(capsys.readouterr().err.split())
+    assert actionrec("catalog", "--root", old_root) == 2
+    assert {name: stamp for name, stamp in written(old_root).items() if name in before} == before
+
+
+def test_a_named_configuration_does_not_change_the_source_of_a_finished_root(
+    old_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actionrec.config.NAMED_CONFIGS", tmp_path)
+    (tmp_path / "lists.yaml").write_text("data: {dataset: ucf101, split: 2}")
+    before = written(old_root)
+    assert actionrec("evaluate", "--root", old_root, "--config", "lists") == 0
+    assert actionrec("evaluate", "--root", old_root, "--config", tmp_path / "lists.yaml") == 2  # somebody's own
+    assert written(old_root) == before
 
 
 def test_a_stage_of_a_root_of_before_can_be_made_anew(old_root: Path) -> None:

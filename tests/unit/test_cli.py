@@ -12,7 +12,7 @@ import typer.main
 
 from actionrec import __version__, cli
 from actionrec.errors import ActionrecError, InputError
-from tests.tiny_roots import actionrec
+from tests.tiny_roots import actionrec, snapshot
 
 COMMON = {"--config", "--set", "--verbose"}
 ON_A_ROOT = COMMON | {"--root", "--replace"}
@@ -149,7 +149,7 @@ def test_verbose_shows_where(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
         (["extract", "--root", "R", "--config", "no-such-config"], "no-such-config"),
         (["extract", "--root", "R", "--replace", "everything"], "everything"),
         (["extract", "--root", "R", "--set", "no.such=1"], "unknown key no"),
-        (["catalog", "--root", "R"], "data.source"),
+        (["catalog", "--root", "R"], "no root"),
         (["catalog", "no-such-folder", "--root", "R"], "no-such-folder"),
         (["catalog", ".", "--root", "R", "--dataset", "tar"], "data.dataset"),
         (["catalog", ".", "--root", "R", "--split", "4"], "data.split"),
@@ -198,3 +198,131 @@ def test_a_signal_that_native_code_has_wrapped_is_an_interruption_too(
     monkeypatch.setattr(cli, "app", wrapped)
     assert actionrec("version") == 128 + signal.SIGTERM
     assert "interrupted" in capsys.readouterr().err
+
+
+NEED_A_ROOT = [
+    ["extract"],
+    *(["train", kind] for kind in ("motion", "rnn", "fusion", "spatial")),
+    *(["tune", kind] for kind in ("rnn", "svm")),
+    ["evaluate"],
+    ["anomaly"],
+    ["anomaly", "--holdout", "a"],
+    ["report"],
+    ["predict", "clip.mp4"],
+    ["plan", "--videos", "5"],
+    ["run"],
+    ["catalog"],
+]
+
+
+@pytest.mark.parametrize("verb", NEED_A_ROOT, ids=" ".join)
+def test_a_root_that_is_not_there_is_said_to_be_none_and_none_is_made(
+    verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert actionrec(*verb, "--root", tmp_path / "typo", "--config", "demo") == 2
+    assert f"error: {tmp_path / 'typo'}: there is no root here; correct --root" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_root_that_is_not_there_in_a_bucket_neither(
+    s3_bucket: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint, bucket = s3_bucket
+    at = ("--root", f"s3://{bucket}/typo", "--set", f"storage.endpoint_url={endpoint}")
+    assert actionrec("evaluate", *at) == 2
+    assert f"error: s3://{bucket}/typo: there is no root here" in capsys.readouterr().err
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """What a catalog takes for videos: it opens none."""
+    for name in ("a/1.mp4", "a/2.mp4", "b/3.mp4", "b/4.mp4"):
+        path = tmp_path / "videos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    return tmp_path / "videos"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--split", "2"), ("--set", "data.split=2"), ("--dataset", "folder", "--split", "1", "--config", "ucf101")],
+)
+def test_a_split_that_nothing_goes_by_is_refused(
+    given: tuple[str, ...], videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = videos.parent / "root"
+    assert actionrec("catalog", videos, "--root", root, *given) == 2
+    assert "data.dataset is folder, for that has no official splits; leave it out" in capsys.readouterr().err
+    assert actionrec("import", "features.npz", "--root", root, "--set", "data.split=2") == 2
+    assert "data.dataset is features" in capsys.readouterr().err
+    assert not root.exists()
+    assert actionrec("catalog", videos, "--root", root, "--dataset", "folder", "--config", "ucf101") == 0
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"), [(("--dataset", "csv"), "data.dataset=folder"), ((), "data.source=/other"), ((), None)]
+)
+def test_what_is_given_twice_is_refused_unless_it_is_the_same(
+    typed: tuple[str, ...], said: str | None, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ("--set", said or f"data.source={videos}")
+    code = actionrec("catalog", videos, "--root", videos.parent / "root", *typed, *more)
+    assert code == (2 if said else 0)
+    assert not said or f"--set {said}: the command says " in capsys.readouterr().err
+
+
+def test_a_sources_name_says_of_what_kind_it_is_unless_somebody_does(videos: Path) -> None:
+    (videos / "list.csv").write_text("path,label\na/1.mp4,a\nb/3.mp4,b\n")
+    assert actionrec("catalog", videos / "list.csv", "--root", videos.parent / "one", "--config", "demo") == 0
+    assert (
+        actionrec("catalog", videos / "list.csv", "--root", videos.parent / "two", "--set", "data.dataset=folder") == 2
+    )
+
+
+def test_a_named_configuration_again_is_no_change_and_what_is_given_by_hand_is(
+    videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = videos.parent / "root"
+    at = ("--root", root, "--config", "demo")
+    assert actionrec("catalog", videos, "--dataset", "folder", *at) == 0
+    before = snapshot(root)
+    for again in (("catalog", *at), ("catalog", videos, *at), ("catalog", "--root", root)):
+        assert actionrec(*again) == 0, again
+    assert snapshot(root) == before
+    capsys.readouterr()
+    for change in (("--dataset", "csv"), ("--set", "seed=1"), ("--set", "data.source=/other")):
+        assert actionrec("catalog", *at, *change) == 2, change
+        said = capsys.readouterr().err
+        assert 0 < said.index("`--config` or `--set` out") < said.index("--replace catalog"), said
+    own = videos.parent / "own.yaml"  # what somebody has written is what they want
+    own.write_text("data: {dataset: csv}")
+    assert actionrec("catalog", "--root", root, "--config", own) == 2
+    assert snapshot(root) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (("--replace", "tune"), "tune.in_run is off"),
+        (("--replace", "motion", "--set", "streams=[spatial]"), "streams=['spatial']"),
+        (("--set", "anomaly.normal=[aa]"), "anomaly.normal: no training video is of the class 'aa'"),
+    ],
+)
+def test_a_run_says_at_once_what_would_be_in_vain_or_fail_at_its_end(
+    given: tuple[str, ...],
+    named: str,
+    videos: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actionrec.verbs.extract", lambda *given: pytest.fail("it began all the same"))
+    assert actionrec("run", videos, "--root", videos.parent / "root", *given) == 2
+    assert named in capsys.readouterr().err
+
+
+def test_a_run_of_imported_features_has_nothing_to_try_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for given, named in ((["--retry-failed"], "--retry-failed"), (["--replace", "spatial"], "--replace spatial")):
+        assert actionrec("run", "features.npz", "--root", tmp_path / "root", *given) == 2
+        assert named in capsys.readouterr().err

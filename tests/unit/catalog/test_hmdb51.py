@@ -2,7 +2,7 @@
 
 import pytest
 
-from actionrec.catalog.hmdb51 import group_of, read_hmdb51
+from actionrec.catalog.hmdb51 import group_of, lists_among, read_hmdb51
 from actionrec.catalog.source import SourceFile
 from actionrec.catalog.table import build
 from actionrec.config import Data, load
@@ -50,6 +50,11 @@ def test_labels_groups_and_splits_come_from_the_lists_wherever_things_lie(place,
     assert sides(draft) == SIDES
     assert draft.classes == ["climb", "climb_stairs"]
     assert draft.warnings == []
+
+
+def test_its_lists_are_known_by_their_names_wherever_they_lie():
+    assert lists_among(["x/climb_test_split2.txt", "climb/a.avi"]) == "x/climb_test_split2.txt"
+    assert lists_among(["climb/a.avi", "climb/test_split.txt", ".x/climb_test_split1.txt", "notes.txt"]) is None
 
 
 def test_another_split_reads_its_own_lists():

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from actionrec.catalog.source import SourceFile
-from actionrec.catalog.ucf101 import group_of, read_ucf101
+from actionrec.catalog.ucf101 import group_of, lists_among, read_ucf101
 from actionrec.errors import InputError
 
 LISTS = {
@@ -53,6 +53,22 @@ def test_labels_groups_and_splits_come_from_the_lists_wherever_the_videos_lie(pl
     assert sides(draft) == SIDES
     assert draft.classes == ["Jump", "HandstandPushups"]
     assert draft.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (("ucfTrainTestlist/classInd.txt", "ucfTrainTestlist/testlist03.txt"), "ucfTrainTestlist/classInd.txt"),
+        (("classInd.txt", "trainlist01.txt"), "classInd.txt"),
+        (("a/b/trainlist02.txt", "a/b/classInd.txt"), "a/b/classInd.txt"),
+        (("a/classInd.txt", "b/trainlist01.txt"), None),
+        (("classInd.txt", "trainlist04.txt"), None),
+        ((".lists/classInd.txt", ".lists/trainlist01.txt"), None),
+        ((), None),
+    ],
+)
+def test_its_lists_are_known_by_their_names_wherever_they_lie(names, found):
+    assert lists_among(["Jump/a.avi", *names]) == found
 
 
 def test_the_other_spelling_of_a_stem_is_found():

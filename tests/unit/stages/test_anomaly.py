@@ -20,7 +20,7 @@ from actionrec.distributed.holdout import facts, holdout
 from actionrec.errors import InputError
 from actionrec.learning import anomaly
 from actionrec.stages.anomaly import fit_anomaly, holdout_all, score_anomaly
-from actionrec.stages.detector import read_videos
+from actionrec.stages.detector import check_class, read_videos
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin, open_root
@@ -239,7 +239,7 @@ def test_each_seed_has_its_autoencoder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
-        (normal("a", "fas"), r"anomaly\.normal.*'fas'.*did you mean 'far'"),
+        (normal("a", "fas"), r"anomaly\.normal.*'fas'.*did you mean 'far'.*; there are a, b, c, far"),
         ({"anomaly": {"bottleneck": 16}}, r"anomaly\.bottleneck is 16.* 16 numbers"),
         ({"streams": ["spatial", "motion"]}, r"embeddings/video\.parquet.*motion"),
     ],
@@ -430,7 +430,8 @@ def test_an_interrupted_retraining_is_gone_on_with(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("label", "layer", "classes", "message"),
     [
-        ("fare", {}, CLASSES, "--holdout: .*'fare'.*did you mean 'far'"),
+        ("fare", {}, CLASSES, "--holdout: .*'fare'.*did you mean 'far'.*; there are a, b, c, far$"),
+        ("zzz", {}, CLASSES, "--holdout: .*'zzz'; there are a, b, c, far$"),
         ("a", normal("a"), CLASSES, "no normal class is left"),
         ("a", {}, ("a", "b"), "without it.* one class"),
     ],
@@ -465,3 +466,9 @@ def test_other_settings_are_refused_unless_the_stage_is_replaced(tmp_path: Path)
     root = open_root(str(tmp_path), [{"anomaly": {"hidden": 9}}], replace="anomaly")
     fit_anomaly(root)
     assert described(dataclasses.replace(root, replaced=()))["hidden"] == 9
+
+
+def test_of_many_classes_an_error_names_some_and_counts_the_others() -> None:
+    classes = [f"class {number:02d}" for number in range(101)]
+    with pytest.raises(InputError, match=r"there are class 00, .*, class 19 and 81 more$"):
+        check_class("--holdout", "zzz", classes)

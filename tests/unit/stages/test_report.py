@@ -72,7 +72,7 @@ def test_a_rerun_writes_nothing_and_other_results_another_page(root: Root) -> No
 
 def test_a_root_without_anything_is_refused_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert actionrec("report", "--root", str(tmp_path / "none")) == 2
-    assert "there is no catalog here" in " ".join(capsys.readouterr().err.split())
+    assert "there is no root here" in " ".join(capsys.readouterr().err.split())
     with pytest.raises(InputError, match="no catalog"):
         report(open_root(str(tmp_path / "none")))
     assert not list(tmp_path.iterdir())

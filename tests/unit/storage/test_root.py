@@ -283,3 +283,36 @@ def test_knobs_that_came_later_are_no_change_to_stages_made_before_them(tmp_path
     assert settings("rnn-spatial", several)["rnn.heads"] == 8 and "rnn.heads" not in settings("tune", several)
     assert "rnn.heads" not in settings("rnn-spatial", load([]))  # without attention it has no say
     assert differing({}, {"rnn.heads": 1}) == [] and differing({}, {"rnn.heads": 8}) == ["rnn.heads"]
+
+
+DEMO = {"data": {"dataset": "ucf101"}}
+
+
+def test_a_named_configuration_leaves_alone_what_a_root_knows_of_its_source(tmp_path: Path) -> None:
+    url = str(tmp_path)
+    given = {"data": {"source": "/videos", "dataset": "hmdb51", "split": 2}}
+    assert open_root(url, [given], named=DEMO).config.data.dataset == "hmdb51"  # what is given by hand stands above it
+    root = open_root(url, [given])
+    root.store.put(layout.CATALOG, schema.to_parquet(schema.CATALOG.empty_table(), "x"))
+    root.save_config()
+    for named in (DEMO, {"data": {"dataset": "ucf101", "split": 1, "source": "/elsewhere"}}):
+        for layers in ([], [{"data": {"source": "/videos"}}]):
+            assert open_root(url, layers, named=named).config == root.config
+    for change in ({"dataset": "folder"}, {"split": 3}, {"source": "/others"}):
+        with pytest.raises(InputError, match=f"data.{next(iter(change))}"):
+            open_root(url, [{"data": change}], named=DEMO)
+    assert open_root(url, [], named={"seeds": [3]}).config.seeds == (3,)
+
+
+def test_of_another_source_a_named_configuration_says_all_that_it_has_to_say(tmp_path: Path) -> None:
+    catalogued(tmp_path)
+    new = open_root(str(tmp_path), [{"data": {"source": "/others"}}], "catalog", DEMO)
+    assert new.config.data.dataset == "ucf101" and new.kind_is_said
+    assert not open_root(str(tmp_path), [{"data": {"source": "/others"}}], "catalog").kind_is_said
+
+
+def test_a_refusal_says_how_to_keep_before_how_to_delete(tmp_path: Path) -> None:
+    begin(catalogued(tmp_path), "extract", {"frame": "1"})
+    for layer, ways in (({"clip": {"max_s": 6}}, "leave `--config` or"), ({"data": {"source": "/x"}}, "leave SRC, ")):
+        with pytest.raises(InputError, match=f"{ways}.*--root.*--replace"):
+            open_root(str(tmp_path), [layer])

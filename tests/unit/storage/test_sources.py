@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import pyarrow.parquet
 import pytest
 
 from actionrec import schema
-from actionrec.errors import InputError
+from actionrec.errors import GoneError, InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, open_root
-from actionrec.storage.sources import catalog
+from actionrec.storage.sources import catalog, kept
 from actionrec.storage.streams import STREAMS
 from tests.tiny_features import begin_streams
 
@@ -229,3 +230,102 @@ def test_links_within_the_source_are_videos_like_others(source: Path) -> None:
     (source / "a" / "round").symlink_to("..")
     with pytest.raises(InputError, match=r"round/.*: this link lies in a folder that is one"):
         catalog(opened(source))
+
+
+LISTS = {
+    "ucf101": {
+        "ucfTrainTestlist/classInd.txt": b"1 a\n2 b\n",
+        "ucfTrainTestlist/trainlist01.txt": b"a/1.mp4 1\nb/3.mp4 2\n",
+        "ucfTrainTestlist/testlist01.txt": b"a/2.mp4\nb/4.mp4\n",
+    },
+    "hmdb51": {"lists/a_test_split1.txt": b"1.mp4 1\n2.mp4 2\n", "lists/b_test_split1.txt": b"3.mp4 1\n4.mp4 2\n"},
+}
+
+
+@pytest.mark.parametrize("dataset", LISTS)
+def test_lists_that_nobody_has_spoken_of_stop_the_catalog_and_name_both_ways(source: Path, dataset: str) -> None:
+    for name, content in LISTS[dataset].items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_bytes(content)
+    with pytest.raises(InputError, match=rf"one of {dataset.upper()}'s lists.*--dataset {dataset}`.*--dataset folder`"):
+        catalog(opened(source))
+    assert not (source.parent / "root").exists()
+    by_lists = {"data": {"source": str(source), "dataset": dataset}}
+    listed = catalog(open_root(str(source.parent / "listed"), [by_lists])).table
+    assert dict(zip(listed["video_id"].to_pylist(), listed["split"].to_pylist(), strict=True))["a/2.mp4"] == "test"
+    plainly = {"data": {"source": str(source), "dataset": "folder"}}
+    assert catalog(open_root(str(source.parent / "root"), [plainly])).table.num_rows == 4
+    assert catalog(opened(source)).new == 0  # the root knows what it was told
+
+
+def test_another_source_must_be_spoken_of_again(source: Path) -> None:
+    catalog(opened(source))
+    other = source.parent / "other"
+    shutil.copytree(source, other)
+    for name, content in LISTS["hmdb51"].items():
+        (other / name).parent.mkdir(exist_ok=True)
+        (other / name).write_bytes(content)
+    layer = {"data": {"source": str(other)}}
+    with pytest.raises(InputError, match="--dataset folder"):
+        catalog(open_root(str(source.parent / "root"), [layer], "catalog"))
+
+
+def test_lists_in_a_bucket_stop_the_catalog_too(s3_bucket: tuple[str, str], tmp_path: Path) -> None:
+    import boto3
+
+    endpoint, bucket = s3_bucket
+    for name, content in {**LISTS["ucf101"], "a/1.mp4": b"x"}.items():
+        boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key=f"listed/{name}", Body=content)
+    layers = [{"data": {"source": f"s3://{bucket}/listed"}, "storage": {"endpoint_url": endpoint}}]
+    with pytest.raises(InputError, match=rf"s3://{bucket}/listed/ucfTrainTestlist/classInd.txt .*--dataset ucf101"):
+        catalog(open_root(str(tmp_path), layers))
+
+
+def gone(source: Path) -> GoneError:
+    with pytest.raises(GoneError) as raised:
+        catalog(opened(source))
+    return raised.value
+
+
+@pytest.mark.parametrize("left", [None, "a/notes.txt"])
+def test_a_source_that_is_gone_is_refused_and_a_run_that_needs_none_of_it_keeps_the_catalog(
+    source: Path, left: str | None
+) -> None:
+    extracted(source, failed="a/1.mp4")
+    before = opened(source).store.versions("")
+    shutil.rmtree(source)
+    if left:
+        (source / left).parent.mkdir(parents=True)
+        (source / left).write_text("of the move")
+    error = gone(source)
+    assert 0 < str(error).index("bring them back") < str(error).index("--replace")
+    found = kept(opened(source), error, retry_failed=False)
+    assert found.table.num_rows == 4 and "nothing needs it" in found.warnings[0]
+    with pytest.raises(InputError, match=r"1 of 4 videos have still .* the first is 'a/1\.mp4'; bring it"):
+        kept(opened(source), error, retry_failed=True)
+    for stage in ("catalog", "spatial", "extract"):
+        with pytest.raises(GoneError):
+            kept(opened(source, replace=stage), error, retry_failed=False)
+    assert opened(source).store.versions("") == before
+
+
+def test_a_source_that_is_gone_is_missed_where_not_all_is_extracted(source: Path) -> None:
+    catalog(opened(source))
+    shutil.rmtree(source)
+    with pytest.raises(InputError, match="4 of 4 videos have still to be extracted"):
+        kept(opened(source), gone(source), retry_failed=False)
+
+
+def test_videos_under_other_names_are_no_source_that_is_gone(source: Path) -> None:
+    extracted(source, failed="none")
+    (source / "a").rename(source / "c")
+    (source / "b").rename(source / "d")
+    with pytest.raises(InputError, match="4 catalogued videos are gone") as raised:
+        catalog(opened(source))
+    assert not isinstance(raised.value, GoneError)
+
+
+def test_a_bucket_that_is_gone_is_a_source_that_is_gone(s3_bucket: tuple[str, str], tmp_path: Path) -> None:
+    layers = [{"data": {"source": "s3://moved-away/videos"}, "storage": {"endpoint_url": s3_bucket[0]}}]
+    with pytest.raises(GoneError, match="no bucket moved-away"):
+        catalog(open_root(str(tmp_path), layers))

@@ -12,8 +12,8 @@ from actionrec.catalog.table import Catalog, build, refuse_unasked
 from actionrec.config import Config, Data
 from actionrec.errors import GoneError, InputError
 from actionrec.storage import changes, layout, parts, reopening
-from actionrec.storage.records import fingerprint, record
-from actionrec.storage.root import Root
+from actionrec.storage.records import fingerprint
+from actionrec.storage.root import Root, record
 from actionrec.storage.samples import all_made
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import Store, open_store

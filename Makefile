@@ -6,6 +6,8 @@ UV ?= uv
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Two tests at a time, each file's one after another: they wait more than they compute. ARGS='-n 0' runs them in one process.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # OpenStack Swift, the S3 server that the tests start, has an environment of its own. It runs on Linux only.
 OBJECT_STORE := $(if $(filter Linux,$(shell uname -s)),.venv-swift/.installed)
 
@@ -21,10 +23,10 @@ demo: .venv/.installed  ## render a small data set and run the main job on it (m
 	@$(BIN)/actionrec demo $(ARGS)
 
 test: .venv/.installed $(OBJECT_STORE)  ## all tests that kill nothing; on Linux also over an S3 server of their own
-	@$(BIN)/python -m pytest --ignore=tests/faults --ignore=tests/security $(ARGS)
+	@$(PYTEST) --ignore=tests/faults --ignore=tests/security $(ARGS)
 
 faults: .venv/.installed $(OBJECT_STORE)  ## kill workers, drivers, nodes and stores; plant hostile files and secrets (up to 20 minutes)
-	@$(BIN)/python -m pytest tests/faults tests/security $(ARGS)
+	@$(PYTEST) tests/faults tests/security $(ARGS)
 
 check: .venv/.installed  ## lint, format, types, layers
 	@$(BIN)/ruff check .

@@ -1,5 +1,6 @@
 """Fixtures that several rooms share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,10 @@ from hypothesis import settings
 
 settings.register_profile("any machine", deadline=None)  # a time is no test
 settings.load_profile("any machine")
+
+# Two threads of one network that share a core wait for each other at every layer: on a busy machine that took ten times
+# as long as one thread. Read as numpy and torch are first imported, by tests and by the processes that they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

@@ -85,6 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
     proxy: FaultProxy
     upstream: tuple[str, int]
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # or a body waits 40 ms for the answer to its headers
 
     def log_message(self, *arguments: Any) -> None:
         """Silent."""

@@ -69,9 +69,7 @@ def _recipe(name: str) -> Callable[[Config], Recipe | None]:
     """The function of recipes.py that has this name."""
 
     def found(config: Config) -> Recipe | None:
-        from actionrec.storage import recipes
-
-        make: Callable[[Config], Recipe | None] = getattr(recipes, name)
+        make: Callable[[Config], Recipe | None] = getattr(importlib.import_module("actionrec.storage.recipes"), name)
         return make(config)
 
     return found

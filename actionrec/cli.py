@@ -51,6 +51,9 @@ NodesOption = Annotated[
     list[str] | None,
     typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine's cores. Repeats."),
 ]
+ReuseOption = Annotated[
+    str | None, typer.Option("--reuse", help="Another root, whose streams of the same videos are taken over.")
+]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
 DATASET_OF = {".csv": "csv", ".tsv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
@@ -124,6 +127,7 @@ def import_features(
 def extract(
     root: RootOption,
     retry_failed: RetryOption = False,
+    reuse: ReuseOption = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
@@ -131,7 +135,7 @@ def extract(
 ) -> None:
     """Compute frame, flow and audio features of every catalogued video; a rerun goes on where the last one ended."""
     _belongs(replace, "extract")
-    verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose)
+    verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose, reuse)
 
 
 @train.command("motion")

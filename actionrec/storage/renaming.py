@@ -122,7 +122,7 @@ class Learnt:
         Of parts that were reopened, what is still good counts: it has lost its marks and will have them again.
         """
         catalog, trained = self.root.catalog(), record(self.root, "motion_cnn")["inputs"]["videos"]
-        flow, spatial = (_reopened(self.root, stream) for stream in ("flow", "spatial"))
+        flow, spatial = (_reopened(self.root, stream, made_with(self.root, "flow")) for stream in ("flow", "spatial"))
         with_flow = _united(with_stream(self.root, "flow"), flow)
         if sampled("flow", catalog, with_flow).digest() != trained:
             return f"of before, with flow {trained}"
@@ -130,13 +130,13 @@ class Learnt:
         return sampled(MOTION, catalog, _united(with_stream(self.root, MOTION), both)).digest()
 
 
-def _reopened(root: Root, stream: str) -> dict[int, list[str]]:
+def _reopened(root: Root, stream: str, fingerprint: str) -> dict[int, list[str]]:
     """Part -> its videos of which the stream is still good, of parts that are to be computed again."""
     tables = [schema.OUTCOME.empty_table()]
     for key in root.store.sizes(layout.REOPENED):
         part = layout.part_of_reopened(stream, key)
         data = None if part is None else root.store.read(key)
-        if data is not None and schema.fingerprint_of(data) == made_with(root, stream):
+        if data is not None and schema.fingerprint_of(data) == fingerprint:
             table = schema.from_parquet(data, schema.STATUS, f"{root.store.url}/{key}").drop_columns("sha256")
             tables.append(table.add_column(0, "part", pa.array([part] * len(table), pa.int32())).cast(schema.OUTCOME))
     table = pa.concat_tables(tables)

@@ -1,10 +1,8 @@
 """A root that an earlier release made is read, goes on, and loses nothing.
 
-tests/roots/v0.1.zip is such a root: sixteen clips of half a second, spatial and audio with everything learnt from them,
-without weights, videos and report, made by `actionrec run` of version 0.1.0 with the settings in its config.yaml.
+It is upgraded first, see tests/unit/storage/test_upgrade.py; tests/earlier_roots.py says what they are.
 """
 
-import zipfile
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -12,16 +10,48 @@ import pytest
 
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples
+from tests.earlier_roots import RELEASES, unpack
 from tests.tiny_roots import Stamp, actionrec, link_weights, snapshot
 
-RELEASES = Path(__file__).parents[1] / "roots"
+VIDEOS = {"v0.1": 16, "v0.1-motion": 12}  # that could be decoded
 
 
-@pytest.fixture(params=["v0.1"])
-def old_root(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    with zipfile.ZipFile(RELEASES / f"{request.param}.zip") as archive:
-        archive.extractall(tmp_path / "root")
-    return tmp_path / "root"
+@pytest.fixture(params=RELEASES)
+def release(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def old_root(release: str, tmp_path: Path) -> Path:
+    root = unpack(release, tmp_path / "root")
+    assert actionrec("upgrade", "--root", root) == 0
+    return root
+
+
+def test_a_root_of_before_is_refused_by_every_other_verb(
+    release: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = unpack(release, tmp_path / "root")
+    before = written(root)
+    for verb in (["train", "rnn"], ["evaluate"], ["report"], ["run"], ["plan"]):
+        assert actionrec(*verb, "--root", root) == 2
+        assert f"run `actionrec upgrade --root {root}`, which keeps every feature and model" in _said(capsys)
+    assert written(root) == before
+
+
+def test_an_upgrade_changes_no_setting_and_says_when_there_is_nothing_to_do(
+    old_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = written(old_root)
+    assert actionrec("upgrade", "--root", old_root) == 0
+    assert "nothing to upgrade" in _said(capsys)
+    assert actionrec("upgrade", "--root", old_root, "--set", "rnn.units=3") == 2
+    assert "rnn: upgrade changes no setting of a root" in _said(capsys)
+    assert written(old_root) == before
+
+
+def _said(capsys: pytest.CaptureFixture[str]) -> str:
+    return "".join(capsys.readouterr())
 
 
 def test_a_root_of_before_is_finished_and_nothing_of_it_is_written_again(old_root: Path) -> None:
@@ -65,12 +95,11 @@ def test_a_named_configuration_does_not_change_the_source_of_a_finished_root(
 def test_a_stage_of_a_root_of_before_can_be_made_anew(old_root: Path) -> None:
     assert actionrec("train", "fusion", "--root", old_root, "--replace", "fusion") == 0
     assert actionrec("evaluate", "--root", old_root) == 0
-    assert pq.read_table(old_root / "tables/predictions.parquet").num_rows == 16
+    assert pq.read_table(old_root / "tables/predictions.parquet").num_rows == len(open_root(str(old_root)).catalog())
 
 
-def test_every_catalogued_video_of_a_root_of_before_has_its_features(old_root: Path) -> None:
+def test_every_catalogued_video_of_a_root_of_before_has_its_features(old_root: Path, release: str) -> None:
     root = open_root(str(old_root))
     ids = set(root.catalog()["video_id"].to_pylist())
-    assert len(ids) == 16
     assert {video.video_id for video in samples(root, "spatial").videos} <= ids
-    assert {len(samples(root, stream).videos) for stream in ("spatial", "flow")} == {16}
+    assert {len(samples(root, stream).videos) for stream in ("spatial", "flow")} == {VIDEOS[release]}

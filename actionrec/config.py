@@ -195,7 +195,7 @@ class Train:
 class Tune:
     """The sweeps over Table I and over the SVM. Where they run never changes a value."""
 
-    stream: Literal["spatial", "motion", "audio"] = "spatial"
+    stream: str = "spatial"
     rows: tuple[str, ...] = ()  # names of rows; empty: all 19
     in_run: bool = False  # whether `actionrec run` sweeps over Table I too: it trains many times as many networks
     scheduler: Literal["none", "asha"] = "none"  # asha: stop the trials that fall behind
@@ -218,7 +218,7 @@ class Storage:
 class Config:
     seed: int = knob(0, 0, 2**31 - 1)  # of splits and of random networks
     seeds: tuple[int, ...] = knob((0,), 0, 2**31 - 1)  # of training; the first one's motion CNN serves all of them
-    streams: tuple[Literal["spatial", "motion", "audio"], ...] = ("spatial", "motion", "audio")  # that are fused
+    streams: tuple[str, ...] = ("spatial", "motion", "audio")  # that are fused; see storage/streams.py
     data: Data = Data()
     clip: Clip = Clip()
     sampling: Sampling = Sampling()
@@ -304,10 +304,10 @@ def random_networks(config: Config) -> list[str]:
     """The sections whose networks have random weights. `dis` is no network and has none."""
     if config.data.dataset == "features":
         return []  # imported: what made them is not known
-    weights = {"frame": config.frame.weights, "audio": config.audio.weights}
-    if config.flow.model != "dis":
-        weights["flow"] = config.flow.weights
-    return [name for name, kind in weights.items() if kind == "random"]
+    sections = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+    if config.flow.model == "dis":
+        del sections["flow"]
+    return [name for name, section in sections.items() if getattr(section, "weights", None) == "random"]
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -67,6 +67,10 @@ FLOW = pa.schema(
     ]
 )
 
+MOTION = pa.schema([FLOW.field(name) for name in ("video_id", "time_s", "motion_px")])  # how much a video moves
+
+NOTHING = pa.schema([FLOW.field("video_id")])
+
 # Most unusual first. What has no embedding has no scores and comes last.
 ANOMALY = pa.schema(
     [

@@ -75,6 +75,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool) -> None:
             verbose=verbose,
             on_progress=lambda now: display.update(now.done, now.videos, now.failed),
             on_stage=display.stage,
+            on_plan=console.say,
         )
     _show(root, result, time.monotonic() - started)
     console.warn(result.leaks)

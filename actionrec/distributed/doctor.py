@@ -130,7 +130,7 @@ def _weights(config: Config) -> Iterator[Finding]:
         yield Finding("weights", False, str(error))
         return
     for each in found:
-        remedy = f"; connect to a network, or choose {each.stream}.weights=random" if each.state == "missing" else ""
-        yield Finding("weights", not remedy, f"{each.stream}: {each.file_name} is {each.state}{remedy}")
+        remedy = f"; connect to a network, or choose {each.section}.weights=random" if each.state == "missing" else ""
+        yield Finding("weights", not remedy, f"{each.section}: {each.file_name} is {each.state}{remedy}")
     if not found:
         yield Finding("weights", True, "random by configuration; nothing to download")

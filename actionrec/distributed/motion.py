@@ -19,12 +19,14 @@ from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models, parts
 from actionrec.storage.recipes import fill
-from actionrec.storage.root import Root
-from actionrec.storage.samples import extracted, made_with, read_rows
+from actionrec.storage.root import Root, made_from
+from actionrec.storage.samples import extracted, read_rows
 from actionrec.storage.store import Store, open_store
+from actionrec.storage.streams import STREAMS, above
 
 ACTOR_BYTES = 2 * 2**30
-SAMPLED = pa.schema([schema.embedding("spatial", 1).field(name) for name in ("video_id", "frame_index", "time_s")])
+STREAM = "motion"
+SAMPLED = schema.embedding(1, of_frames=True).remove(3)  # all but the embeddings
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class MotionJob:
     root_url: str
     output_url: str
     fingerprint: str
-    features: str  # the fingerprint of what extract made
+    above: Mapping[str, str]  # the fingerprint of each stream that motion is made from
 
 
 def embed_motion(
@@ -46,14 +48,15 @@ def embed_motion(
     on_progress: Callable[[int, int, int], None] = lambda done, videos, failed: None,
     on_stage: Callable[[str], None] = lambda text: None,
 ) -> parts.Reconciled:
-    """Compute features/motion of every part that extract has committed and this pass has not; see `extract`."""
-    members = extracted(root)
+    """Compute features/motion of every part that has flow and sampled frames, and no motion yet; see `extract`."""
+    uppers = above(STREAM, root.config)
+    members = extracted(root, uppers)
     ids = [video_id for members_of_part in members.values() for video_id in members_of_part]
-    done = parts.committed(root.output, "motion")
+    done = parts.committed(root.output, STREAM)
     todo = {part: [{"video_id": video_id} for video_id in m] for part, m in members.items() if part not in done and m}
     if todo:
         kept = len(ids) - sum(map(len, todo.values()))
-        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, made_with(root, "flow"))
+        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, made_from(root, *uppers))
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage("motion features")
@@ -66,7 +69,7 @@ def embed_motion(
                 actor_bytes=ACTOR_BYTES,
                 report=lambda now, failed: on_progress(kept + now, len(ids), failed),
             )
-    return parts.reconcile(root.output, ids, fingerprint, "motion")
+    return parts.reconcile(root.output, ids, {STREAM: fingerprint})
 
 
 def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> MotionEmbedder:
@@ -109,7 +112,7 @@ class MotionWorker:
         self._job = job
         self._root = open_store(job.root_url, job.config.storage)
         self._output = open_store(job.output_url, job.config.storage)
-        self._embedder = load_motion(self._output, job.fingerprint, job.config, device)
+        self._embedder = load_motion(self._output, job.above["motion_cnn"], job.config, device)
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit the motion features of one part, an item being {"video_id": ...}."""
@@ -117,8 +120,8 @@ class MotionWorker:
         again = watcher.begin(part, len(ids))
         failures = self._failures(part)
         usable = [video_id for video_id in ids if video_id not in failures]
-        flow = read_rows(self._root, "flow", part, usable, schema.FLOW, self._job.features)
-        sampled = read_rows(self._root, "spatial", part, usable, SAMPLED, self._job.features)
+        flow = read_rows(self._root, "flow", part, usable, schema.FLOW, self._job.above["flow"])
+        sampled = read_rows(self._root, "spatial", part, usable, SAMPLED, self._job.above["spatial"])
         rows: list[tuple[str, dict[str, Any]]] = []
         status: list[dict[str, Any]] = []
         for video_id in turned(ids, again):
@@ -136,19 +139,19 @@ class MotionWorker:
         place = {video_id: number for number, video_id in enumerate(ids)}
         rows.sort(key=lambda row: place[row[0]])
         status.sort(key=lambda row: place[row["video_id"]])
-        table = schema.embedding_table("motion", EMBEDDING_WIDTH, rows)
-        self._put(layout.feature("motion", part), table)
-        self._put(layout.commit_mark(part, "motion"), pa.Table.from_pylist(status, schema=schema.STATUS))
+        self._put(layout.feature(STREAM, part), schema.feature_table(STREAMS[STREAM].schema(EMBEDDING_WIDTH), rows))
+        self._put(layout.commit_mark(STREAM, part), pa.Table.from_pylist(status, schema=schema.STATUS))
 
     def _failures(self, part: int) -> dict[str, VideoError]:
         """Videos without flow or sampled frames, with the reason that extract found."""
-        key = layout.commit_mark(part)
-        table = schema.from_parquet(self._root.read(key), schema.STATUS, f"{self._root.url}/{key}")
-        return {
-            row["video_id"]: VideoError(Reason(row["reason"]), f"no {row['stream']} stream: {row['detail']}")
-            for row in table.to_pylist()
-            if row["stream"] in ("flow", "spatial") and row["status"] != "ok"
-        }
+        found: dict[str, VideoError] = {}
+        for stream in self._job.above:
+            key = layout.commit_mark(stream, part)
+            for row in schema.from_parquet(self._root.read(key), schema.STATUS, f"{self._root.url}/{key}").to_pylist():
+                if row["status"] != "ok":
+                    error = VideoError(Reason(row["reason"]), f"no {stream} stream: {row['detail']}")
+                    found.setdefault(row["video_id"], error)
+        return found
 
     def _put(self, key: str, table: pa.Table) -> None:
         self._output.put(key, schema.to_parquet(table, self._job.fingerprint))
@@ -157,7 +160,7 @@ class MotionWorker:
 def _status_row(video_id: str, error: VideoError | None, compute_s: float) -> dict[str, Any]:
     return {
         "video_id": video_id,
-        "stream": "motion",
+        "stream": STREAM,
         "status": "failed" if error else "ok",
         "reason": error.reason.value if error else None,
         "detail": error.detail if error else None,

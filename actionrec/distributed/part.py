@@ -1,7 +1,4 @@
-"""One part of the extraction: decode ahead, compute the streams, store them, commit. Knows nothing of Ray.
-
-Everything is made in memory and stored by one PUT per stream; the status file goes last and commits the part.
-"""
+"""One part of the extraction: decode ahead, compute the streams that it lacks, commit them. Knows nothing of Ray."""
 
 import hashlib
 import queue
@@ -13,17 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
-
-from actionrec import schema
 from actionrec.config import Config, Limits
+from actionrec.distributed.making import Making
 from actionrec.distributed.streams import Computed, Streams
 from actionrec.distributed.watcher import Watcher, turned
 from actionrec.errors import DamagedError, Reason, VideoError
 from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
-from actionrec.storage import layout
-from actionrec.storage.reopening import Kept
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef
 
@@ -39,8 +32,9 @@ class Job:
     config: Config
     root_url: str
     source_url: str  # the store that holds the videos
-    weights: Mapping[str, WeightsRef]
-    fingerprint: str
+    weights: Mapping[str, WeightsRef]  # by stream
+    made: Mapping[str, str]  # the fingerprint of every stream that has begun under the root
+    streams: tuple[str, ...]  # that some part lacks
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,16 @@ class Loaded:
     read_s: float = 0.0
     decode_s: float = 0.0
 
+    def facts(self) -> dict[str, Any]:
+        """The columns of schema.STATUS that are the same for all streams of the video."""
+        return {
+            "frames_declared": self.decoded.frames_declared if self.decoded else None,
+            "frames_decoded": len(self.decoded.frames_THWC) if self.decoded else None,
+            "read_s": self.read_s,
+            "decode_s": self.decode_s,
+            "sha256": self.sha256,
+        }
+
 
 class PartWorker:
     """Computes parts, one after another, with networks and decoder processes that live as long as it does."""
@@ -75,7 +79,7 @@ class PartWorker:
         self._job = job
         self._root = open_store(job.root_url, job.config.storage)
         self._source = open_store(job.source_url, job.config.storage)
-        self._streams = Streams(job.config, job.weights, self._root, device)
+        self._streams = Streams(job.config, job.weights, self._root, device, job.streams)
         count = job.config.extract.decoders or (GPU_DECODERS if device == "cuda" else CPU_DECODERS)
         self._decoders: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         for _ in range(count):
@@ -85,43 +89,26 @@ class PartWorker:
         self._last = LastFile()
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
-        """Compute and commit one part, an item being a Video's fields. A bad video becomes a row.
+        """Compute and commit what one part lacks, an item being a Video's fields. A bad video becomes a row.
 
-        Of a part that was reopened, only what is not kept is computed. What is no video's fault raises: a store that
-        does not answer, and whatever blame.blame lays upon the machine.
+        What is no video's fault raises: a store that does not answer, and whatever blame.blame lays upon the machine.
         """
-        rows: dict[str, list[tuple[str, dict[str, Any]]]] = {stream: [] for stream in layout.EXTRACT_STREAMS}
-        status: list[dict[str, Any]] = []
-        videos = [Video(**item) for item in items]
+        job, videos = self._job, [Video(**item) for item in items]
         begun = watcher.begin(part, len(videos))
-        kept = self._kept(part)
-        todo = [video for video in videos if len(kept.of(video.video_id)) < len(rows)]
+        ids = [video.video_id for video in videos]
+        making = Making(self._root, job.config, job.made, self._streams, job.streams, part, ids)
+        todo = [video for video in videos if making.lacking(video.video_id)]
         for video in videos:
             if video not in todo:
                 watcher.finished(part, video.video_id, False)
         for video, loading in self._loaded_ahead(turned(todo, begun)):
-            video_id = video.video_id
-            given_up = watcher.given_up(part, video_id, watcher.starting(part, video_id))
+            given_up = watcher.given_up(part, video.video_id, watcher.starting(part, video.video_id))
             loaded = Loaded(video) if given_up else loading.result()
-            computed = self._compute(loaded, given_up)
-            kept.agree(video_id, loaded.sha256)
-            for stream, result in computed.items():
-                if stream in kept.of(video_id):
-                    continue
-                status.append(_status_row(loaded, stream, result))
-                if result.row is not None:
-                    rows[stream].append((video_id, result.row))
-            watcher.finished(part, video_id, any(result.error is not None for result in computed.values()))
+            computed = self._compute(making, loaded, given_up)
+            making.add(video.video_id, computed, loaded.facts())
+            watcher.finished(part, video.video_id, any(result.error is not None for result in computed.values()))
             del loading, loaded, computed  # or one decoded video more would live while the next one is awaited
-        place = {video.video_id: number for number, video in enumerate(videos)}
-        for stream, stream_rows in rows.items():
-            stream_rows.sort(key=lambda row: place[row[0]])
-            table = self._streams.table(stream, stream_rows)
-            self._put(layout.feature(stream, part), kept.merged(stream, table, list(place)))
-        status += [row for video_id in place for row in kept.of(video_id).values()]
-        status.sort(key=lambda row: place[row["video_id"]])
-        self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
-        kept.forget()
+        making.commit()
 
     def close(self) -> None:
         """End the decoder processes."""
@@ -129,15 +116,13 @@ class PartWorker:
         while not self._decoders.empty():
             self._decoders.get().close()
 
-    def _kept(self, part: int) -> Kept:
-        schemas = {stream: self._streams.table(stream, []).schema for stream in layout.EXTRACT_STREAMS}
-        return Kept(self._root, part, self._job.fingerprint, schemas)
-
-    def _compute(self, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
-        error = given_up or loaded.error
+    def _compute(self, making: Making, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
+        video_id = loaded.video.video_id
+        lacking = making.lacking(video_id)
+        error = given_up or making.changed(video_id, loaded.sha256) or loaded.error
         if error is None and loaded.decoded is not None:
-            return self._streams.compute(loaded.decoded)
-        return {stream: Computed(None, error, 0.0) for stream in layout.EXTRACT_STREAMS}
+            return self._streams.compute(loaded.decoded, lacking, making.before(video_id))
+        return {stream: Computed(None, error, 0.0) for stream in lacking}
 
     def _loaded_ahead(self, videos: Sequence[Video]) -> Iterator[tuple[Video, Future[Loaded]]]:
         """The videos in order, decoded in the background; at most `_ahead` at once, counting the yielded one."""
@@ -171,9 +156,6 @@ class PartWorker:
             return decoder.decode(data, segment)
         finally:
             self._decoders.put(decoder)
-
-    def _put(self, key: str, table: pa.Table) -> None:
-        self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
 
 
 class LastFile:
@@ -217,20 +199,3 @@ def read_video(source: Store, video: Video, limits: Limits) -> bytes:
         f"{len(data)} bytes were read where the catalog says {video.bytes}; if the file has changed, catalog it again"
     )
     raise VideoError(Reason.INTEGRITY, detail)
-
-
-def _status_row(loaded: Loaded, stream: str, result: Computed) -> dict[str, Any]:
-    why, decoded = result.error or result.lack, loaded.decoded
-    return {
-        "video_id": loaded.video.video_id,
-        "stream": stream,
-        "status": result.status,
-        "reason": why.reason.value if why else None,
-        "detail": why.detail if why else None,
-        "frames_declared": decoded.frames_declared if decoded else None,
-        "frames_decoded": len(decoded.frames_THWC) if decoded else None,
-        "read_s": loaded.read_s,
-        "decode_s": loaded.decode_s,
-        "compute_s": result.compute_s,
-        "sha256": loaded.sha256,
-    }

@@ -6,6 +6,7 @@ torchvggish supplies the mel arithmetic and the architecture. It is imported lat
 slow, and its own constructor is never called, because that downloads weights.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ RATE_HZ = 16_000
 EXAMPLE_S = 0.96
 EXAMPLE_SAMPLES = 15_600  # 96 hops of 10 ms, the last window 25 ms long
 WIDTH = 128
+PCA = ("pca.eigenvectors", "pca.means")  # travel in the same file as the network
 QUANTISED_RANGE = 2.0  # the released embeddings are clipped to -2..2, then spread over 0..255
 
 
@@ -104,6 +106,11 @@ class VGGish:
                 embeddings[start : start + self._batch] = self._network(some).float().cpu()
             result: NDArray[Any] = (embeddings if self._pca is None else quantise(embeddings, *self._pca)).numpy()
         return result
+
+
+def pca_of(beside: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """The PCA (eigenvectors, means) out of the tensors beside the network's own, or None where it is off."""
+    return (beside[PCA[0]], beside[PCA[1]]) if beside else None
 
 
 def quantise(embeddings: torch.Tensor, eigenvectors: torch.Tensor, means: torch.Tensor) -> torch.Tensor:

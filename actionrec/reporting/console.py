@@ -110,6 +110,11 @@ def prediction(said: Mapping[str, Any], seconds: float) -> None:
     )
 
 
+def say(sentence: str) -> None:
+    """Beside the display, which goes on."""
+    err.print(sentence, markup=False)
+
+
 def warn(sentences: Sequence[str]) -> None:
     for sentence in sentences:
         err.print(f"[yellow]warning:[/yellow] {escape(sentence)}")

@@ -104,6 +104,11 @@ def part_of_mark(stream: str, key: str) -> int | None:
     return _number(marks(stream), key)
 
 
+def part_of_reopened(stream: str, key: str) -> int | None:
+    """The part that a key under REOPENED is of, or None for a key of another stream."""
+    return _number(reopened_parts(stream), key)
+
+
 def part_of_feature(stream: str, key: str) -> int | None:
     """The part that a key of a stream's features holds, or None for a key of another kind."""
     return _number(f"{features(stream)}part-", key)

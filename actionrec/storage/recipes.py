@@ -1,4 +1,4 @@
-"""How each stream's weights come to be, from the publisher's files or from a seed: one recipe per stream of a config.
+"""How networks' weights come to be, from the publisher's files or from a seed: a recipe a network of a config.
 
 A recipe is cheap to write down and says under which key its result is stored; making it downloads or computes.
 """
@@ -17,11 +17,9 @@ from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.features.flow import DIS, load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
-from actionrec.features.vggish import build_vggish, random_vggish
+from actionrec.features.vggish import PCA, build_vggish, random_vggish
 from actionrec.storage import layout
 from actionrec.storage.pretrained import Source, hub_source, load_plain, obtain, url_source
-
-PCA = ("pca.eigenvectors", "pca.means")  # VGGish's PCA travels in the same file as its network
 
 Tensors = dict[str, torch.Tensor]
 Kind = Literal["pretrained", "random"]
@@ -29,7 +27,7 @@ Kind = Literal["pretrained", "random"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """A stream's weights before they exist. `key` follows from the config alone, so a finished run needs no network."""
+    """A network's weights before they exist. `key` follows from the config alone, so a finished run is offline."""
 
     key: str
     name: str
@@ -37,16 +35,6 @@ class Recipe:
     description: str
     make: Callable[[], Tensors]
     sources: Callable[[], list[Source]]  # the published files that `make` reads
-
-
-def recipes(config: Config) -> dict[str, Recipe]:
-    """The recipe of "frame", "audio" and, unless the flow is `dis`, "flow". InputError for settings that clash."""
-    if config.audio.pca and config.audio.weights == "random":
-        raise InputError(
-            "audio.pca is true while audio.weights is random: the PCA fits only released weights; set audio.pca=false"
-        )
-    found = {"frame": _frame(config), "audio": _audio(config)}
-    return found if config.flow.model == DIS else found | {"flow": _flow(config)}
 
 
 def fill(network: nn.Module, tensors: Tensors, origin: str) -> None:
@@ -57,7 +45,8 @@ def fill(network: nn.Module, tensors: Tensors, origin: str) -> None:
         raise InputError(f"{origin}: these weights belong to another network ({_one_line(error)})") from None
 
 
-def _frame(config: Config) -> Recipe:
+def frame(config: Config) -> Recipe:
+    """Of the frame CNN, before any fine-tuning."""
     name, size, seed = config.frame.model, config.frame.size, config.seed
     if config.frame.weights == "pretrained":
         return _published("frame", name, "", lambda: _pretrained_frame(name, size), lambda: [_frame_source(name)])
@@ -66,7 +55,10 @@ def _frame(config: Config) -> Recipe:
     return _random("frame", name, f"seed{seed}-{size}px", f"{name}, random from seed {seed}{calibrated}", make)
 
 
-def _flow(config: Config) -> Recipe:
+def flow(config: Config) -> Recipe | None:
+    """Of the flow network; None for `dis`, which is none."""
+    if config.flow.model == DIS:
+        return None
     name, checkpoint, seed = config.flow.model, config.flow.checkpoint, config.seed
     if config.flow.weights == "pretrained":
         make, sources = lambda: _pretrained_flow(name, checkpoint), lambda: [_flow_source(name, checkpoint)]
@@ -74,7 +66,12 @@ def _flow(config: Config) -> Recipe:
     return _random("flow", name, f"seed{seed}", f"{name}, random from seed {seed}", lambda: _random_flow(name, seed))
 
 
-def _audio(config: Config) -> Recipe:
+def audio(config: Config) -> Recipe:
+    """Of VGGish. InputError for settings that clash."""
+    if config.audio.pca and config.audio.weights == "random":
+        raise InputError(
+            "audio.pca is true while audio.weights is random: the PCA fits only released weights; set audio.pca=false"
+        )
     pca, seed = config.audio.pca, config.seed
     if config.audio.weights == "pretrained":
         make, sources = lambda: _pretrained_audio(pca), lambda: _audio_sources(pca)
@@ -84,14 +81,14 @@ def _audio(config: Config) -> Recipe:
 
 
 def _published(
-    stream: str, name: str, variant: str, make: Callable[[], Tensors], sources: Callable[[], list[Source]]
+    section: str, name: str, variant: str, make: Callable[[], Tensors], sources: Callable[[], list[Source]]
 ) -> Recipe:
     description = f"{name}, pretrained ({variant})" if variant else f"{name}, pretrained"
-    return Recipe(_key(stream, name, "pretrained", variant), name, "pretrained", description, make, sources)
+    return Recipe(_key(section, name, "pretrained", variant), name, "pretrained", description, make, sources)
 
 
-def _random(stream: str, name: str, variant: str, description: str, make: Callable[[], Tensors]) -> Recipe:
-    return Recipe(_key(stream, name, "random", variant), name, "random", description, make, list)
+def _random(section: str, name: str, variant: str, description: str, make: Callable[[], Tensors]) -> Recipe:
+    return Recipe(_key(section, name, "random", variant), name, "random", description, make, list)
 
 
 def _key(*parts: str) -> str:

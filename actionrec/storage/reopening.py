@@ -101,6 +101,17 @@ def _read_if_there(store: Store, key: str) -> bytes | None:
         return None
 
 
+def kept(store: Store, stream: str, fingerprint: str) -> dict[int, set[str]]:
+    """Reopened part -> the videos of which the stream need not be computed, unless their features are gone, too."""
+    keys = {layout.part_of_reopened(stream, key): key for key in store.sizes(layout.REOPENED)}
+    found = {part: _read_if_there(store, key) for part, key in keys.items() if part is not None}
+    return {
+        part: set(schema.from_parquet(data, schema.STATUS, f"{store.url}/{keys[part]}")["video_id"].to_pylist())
+        for part, data in found.items()
+        if data is not None and schema.fingerprint_of(data) == fingerprint
+    }
+
+
 class Kept:
     """What whoever computes a part for a stream need not compute: rows that its former mark calls good.
 
@@ -125,6 +136,12 @@ class Kept:
     def of(self, video_id: str) -> dict[str, Any] | None:
         """The status row of what is kept of a video; None: nothing is."""
         return self._rows.get(video_id)
+
+    def row(self, video_id: str, columns: pa.Schema) -> dict[str, Any]:
+        """What is kept of a video's features, in Python's own types."""
+        is_this = pc.equal(self._table["video_id"], video_id)
+        found: dict[str, Any] = self._table.select(columns.names).filter(is_this).to_pylist()[0]
+        return found
 
     def forget(self) -> None:
         """The part has its mark, which now vouches for what was kept."""

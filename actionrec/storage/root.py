@@ -14,7 +14,7 @@ from actionrec import config as configuration
 from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import layout, records, replacing, server, stages
+from actionrec.storage import layout, records, replacing, server, stages, streams
 from actionrec.storage.stages import STAGES, differing, settings
 from actionrec.storage.store import Store, open_store, put_changed
 
@@ -125,6 +125,7 @@ def open_root(url: str, layers: Sequence[Mapping[str, Any]] = (), replace: str |
     config = dataclasses.replace(
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
+    streams.check(config)
     root = Root(store, _with_absolute_source(config), stored, replaced)
     _refuse_changes(root)
     return root

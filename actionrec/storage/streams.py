@@ -1,28 +1,47 @@
-"""The streams, a row each: what a stream is made from, and what of the configuration changes it."""
+"""The streams, a row each: what a stream is made from and by, and what of the configuration changes it.
+
+To add a stream: its extractor in a file of features/, its section of the configuration, and its row here.
+"""
+
+from __future__ import annotations  # networks and recipes are imported late: the rows are read by every verb
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from actionrec import schema
 from actionrec.config import Config
+from actionrec.errors import InputError
 from actionrec.features.flow import DIS
 
+if TYPE_CHECKING:
+    from actionrec.features.extractor import Extractor, Fill
+    from actionrec.storage.recipes import Recipe
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Stream:
     """One sequence of values a video. Its name is also that of the stage that makes it, see stages.py."""
 
     name: str
-    verb: str  # what makes it
+    verb: str = "extract"  # what makes it
+    section: str  # of the configuration, that its network has
     needs: Callable[[Config], Sequence[str]]  # the stages, other streams among them, that it is made from
     keys: tuple[str, ...]  # sections ("audio.") and keys of the configuration that change it
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
-    decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
+    extractor: Callable[[Config, str, Fill], Extractor] | None  # of a decoded video; None: made from stored streams
+    recipe: Callable[[Config], Recipe | None] = lambda config: None  # of the weights that its network is given
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
+    lent: pa.Schema = schema.NOTHING  # the columns that another stream of the same decode reads
+
+    @property
+    def decoded(self) -> bool:
+        """Whether it is made in the one decode of a video."""
+        return self.extractor is not None
 
     def schema(self, width: int) -> pa.Schema:
         """Of its table of features, with embeddings of `width` numbers."""
@@ -32,6 +51,36 @@ class Stream:
 def imported(config: Config) -> bool:
     """Whether the features come from a file of somebody's own: nothing but that file decides them."""
     return config.data.dataset == "features"
+
+
+def _flow(config: Config, device: str, fill: Fill) -> Extractor:
+    from actionrec.features.flow_stream import FlowExtractor
+
+    return FlowExtractor(config, device, fill)
+
+
+def _spatial(config: Config, device: str, fill: Fill) -> Extractor:
+    from actionrec.features.spatial_stream import SpatialExtractor
+
+    return SpatialExtractor(config, device, fill)
+
+
+def _audio(config: Config, device: str, fill: Fill) -> Extractor:
+    from actionrec.features.audio_stream import AudioExtractor
+
+    return AudioExtractor(config, device, fill)
+
+
+def _recipe(name: str) -> Callable[[Config], Recipe | None]:
+    """The function of recipes.py that has this name."""
+
+    def found(config: Config) -> Recipe | None:
+        from actionrec.storage import recipes
+
+        make: Callable[[Config], Recipe | None] = getattr(recipes, name)
+        return make(config)
+
+    return found
 
 
 def _spatial_needs(config: Config) -> Sequence[str]:
@@ -54,54 +103,80 @@ def _no_seed(weights: str) -> Sequence[str]:
     return () if weights == "random" else ("seed",)
 
 
-# In the order of work, in which the streams' video embeddings are concatenated, too, and tables name them.
+# In the order of work, which is also that in which video embeddings are concatenated, and tables name them.
 STREAMS = {
     row.name: row
     for row in (
         Stream(
-            "flow",
-            "extract",
-            lambda config: (),
-            ("clip.", "flow.", "seed"),
-            _flow_ignores,
+            name="flow",
+            section="flow",
+            needs=lambda config: (),
+            keys=("clip.", "flow.", "seed"),
+            ignores=_flow_ignores,
+            extractor=_flow,
+            recipe=_recipe("flow"),
             fused=False,
             columns=schema.FLOW,
+            lent=schema.MOTION,
         ),
         Stream(
-            "spatial",
-            "extract",
-            _spatial_needs,
-            ("clip.", "sampling.", "frame.", "seed"),
-            _spatial_ignores,
+            name="spatial",
+            section="frame",
+            needs=_spatial_needs,
+            keys=("clip.", "sampling.", "frame.", "seed"),
+            ignores=_spatial_ignores,
+            extractor=_spatial,
+            recipe=_recipe("frame"),
             of_frames=True,
         ),
         Stream(
-            "motion",
-            "motion",
-            lambda config: ("motion_cnn", "flow", "spatial"),
-            (),
-            decoded=False,
+            name="motion",
+            verb="motion",
+            section="motion",
+            needs=lambda config: ("motion_cnn", "flow", "spatial"),
+            keys=(),
+            extractor=None,
             of_frames=True,
         ),
         Stream(
-            "audio",
-            "extract",
-            lambda config: (),
-            ("clip.", "audio.", "seed"),
-            lambda config: _no_seed(config.audio.weights),
+            name="audio",
+            section="audio",
+            needs=lambda config: (),
+            keys=("clip.", "audio.", "seed"),
+            ignores=lambda config: _no_seed(config.audio.weights),
+            extractor=_audio,
+            recipe=_recipe("audio"),
         ),
     )
 }
 FUSED = tuple(name for name, row in STREAMS.items() if row.fused)
 
 
+def check(config: Config) -> None:
+    """InputError, naming the key, where a stream is asked for that there is not."""
+    asked = {f"streams[{place}]": name for place, name in enumerate(config.streams)}
+    for key, name in (asked | {"tune.stream": config.tune.stream}).items():
+        if name not in FUSED:
+            raise InputError(f"{key} must be one of {', '.join(FUSED)}, not {name!r}")
+
+
 def wanted(config: Config) -> tuple[str, ...]:
-    """The streams that this configuration asks for, with those that they are made from."""
+    """The streams that this configuration asks for, with those that they are made from. InputError as `check`."""
+    check(config)
     found = {*config.streams, *((config.tune.stream,) if config.tune.in_run else ())}
     waiting = list(found)
     while waiting:
-        row = STREAMS[waiting.pop()]
-        fresh = {name for name in row.needs(config) if name in STREAMS} - found
+        fresh = set(above(waiting.pop(), config)) - found
         found |= fresh
         waiting += fresh
     return tuple(name for name in STREAMS if name in found)
+
+
+def extracted(config: Config) -> tuple[str, ...]:
+    """Of the wanted streams those that are made from decoded videos."""
+    return tuple(name for name in wanted(config) if STREAMS[name].decoded)
+
+
+def above(stream: str, config: Config) -> tuple[str, ...]:
+    """The streams that a stream is made from."""
+    return tuple(name for name in STREAMS[stream].needs(config) if name in STREAMS)

@@ -8,24 +8,26 @@ ever unpickled.
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import nn
 
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import layout, models
+from actionrec.features.vggish import PCA
+from actionrec.storage import layout, models, recipes
 from actionrec.storage.pretrained import State, state
-from actionrec.storage.recipes import PCA, Kind, Recipe, Tensors, fill, recipes
+from actionrec.storage.recipes import Kind, Recipe, Tensors, fill
 from actionrec.storage.store import Store
+from actionrec.storage.streams import STREAMS, wanted
 
 
 @dataclass(frozen=True)
 class WeightsRef:
-    """Where a stream's weights lie and what they must be. The sha256 belongs into fingerprints."""
+    """Where a network's weights lie and what they must be. The sha256 belongs into fingerprints."""
 
     name: str
     key: str  # under the root
@@ -38,33 +40,36 @@ class WeightsRef:
 class Availability:
     """A published file that the config needs, and whether it can be had (for `actionrec doctor`)."""
 
-    stream: str
+    section: str  # of the configuration, that asks for it
     file_name: str
     state: State
 
 
-def prepare(config: Config, store: Store) -> dict[str, WeightsRef]:
-    """Make sure that the root holds the weights of "frame", "flow" (not for `dis`) and "audio", and say where.
+def prepare(config: Config, store: Store, streams: Collection[str]) -> dict[str, WeightsRef]:
+    """Make sure that the root holds the weights of those of `streams` that a network makes, and say where.
 
-    What is there already is not made again. With `finetune.blocks` above 0, "frame" is the network that `train spatial`
-    has tuned. Raises InputError: a network or checkpoint that does not exist, weights that cannot be downloaded or are
-    not what was published, settings that contradict each other, or a network that is not tuned yet.
+    What is there already is not made again. What is made by a fine-tuned network has that one's weights. Raises
+    InputError: a network or checkpoint that does not exist, weights that cannot be downloaded or are not what was
+    published, settings that contradict each other, or a network that is not tuned yet.
     """
-    wanted = recipes(config)
-    tuned = {"frame": _tuned(config, wanted.pop("frame"), store)} if config.finetune.blocks else {}
-    return tuned | {stream: _stored(recipe, store) for stream, recipe in wanted.items()}
+    found = {}
+    for stream in streams:
+        if recipe := STREAMS[stream].recipe(config):
+            is_tuned = "finetune" in STREAMS[stream].needs(config)
+            found[stream] = _tuned(config, recipe, store) if is_tuned else _stored(recipe, store)
+    return found
 
 
 def prepare_untuned(config: Config, store: Store) -> WeightsRef:
     """What fine-tuning starts from: the frame CNN as `prepare` gives it where `finetune.blocks` is 0."""
-    return _stored(recipes(config)["frame"], store)
+    return _stored(recipes.frame(config), store)
 
 
 def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
     """Fill the network with the weights `ref` names; every tensor must be there, and none too many.
 
-    Returns the tensors that belong to no layer: see `pca_of`. Raises InputError where the bytes are not those recorded;
-    the file is then removed, so that the next run makes it anew.
+    Returns the tensors that belong to no layer: see `vggish.pca_of`. Raises InputError where the bytes are not those
+    recorded; the file is then removed, so that the next run makes it anew.
     """
     try:
         tensors = safetensors.torch.load(_verified_bytes(ref, store))
@@ -75,16 +80,12 @@ def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
     return beside
 
 
-def pca_of(beside: Tensors) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """VGGish's PCA (eigenvectors, means) out of what `load` returned, or None where it is off."""
-    return (beside[PCA[0]], beside[PCA[1]]) if beside else None
-
-
 def survey(config: Config) -> list[Availability]:
     """The published files that the config needs, none for random weights. Downloads nothing; takes seconds."""
     return [
-        Availability(stream, source.file_name, state(source))
-        for stream, recipe in recipes(config).items()
+        Availability(row.section, source.file_name, state(source))
+        for row in (STREAMS[name] for name in wanted(config))
+        if (recipe := row.recipe(config))
         for source in recipe.sources()
     ]
 

@@ -322,6 +322,18 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What `flatten` gave, as a layer."""
+    layer: dict[str, Any] = {}
+    for dotted, value in flat.items():
+        *parents, last = dotted.split(".")
+        inner = layer
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[last] = value
+    return layer
+
+
 def _plain(config: Any) -> dict[str, Any]:
     return {
         key: _plain(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value

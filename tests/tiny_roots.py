@@ -68,7 +68,7 @@ def weights() -> tuple[str, Mapping[str, WeightsRef]]:
     """A folder that is removed at exit, with TINY's weights/ below it, and what `prepare` says of them."""
     folder = tempfile.mkdtemp(prefix="actionrec-weights-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder, prepare(tiny_config(), LocalStore(folder))
+    return folder, prepare(tiny_config(), LocalStore(folder), STREAMS)
 
 
 def link_weights(root: Path) -> None:

@@ -45,7 +45,7 @@ class Streams:
         self._config = config
         self._extractors: dict[str, Extractor] = {}
         for name, row in STREAMS.items():
-            if name in streams and row.extractor is not None:
+            if name in streams:
                 fill = functools.partial(_fill, weights, name, store)
                 self._extractors[name] = row.extractor(config, device, fill)
 

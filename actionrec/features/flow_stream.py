@@ -8,8 +8,15 @@ from numpy.typing import NDArray
 
 from actionrec.config import Config
 from actionrec.features import flow_codec
+from actionrec.features.cost import Cost
 from actionrec.features.extractor import Clip, Fill, Row, times_s
 from actionrec.features.flow import DIS, DisFlow, FlowNet, PtlFlow, load_ptlflow, mean_displacement_px
+
+# Each was measured once on 2 shared cores, on frames of 320x240: docs/lab-book.md.
+NATIVE = 320 * 240
+DIS_S = 1 / 300  # a pair on a core
+FLOWNET2_GFLOP = 82.6  # a pair; other networks of ptlflow are taken as this one
+STORED_BYTES = 4200.0  # a pair
 
 
 class FlowExtractor:
@@ -45,6 +52,18 @@ class FlowExtractor:
             "width": settings.stored_width,
             "codec": flow_codec.CODEC,
         }
+
+
+extractor = FlowExtractor
+
+
+def cost(config: Config) -> Cost:
+    """Of a pair of frames."""
+    seen = config.clip.width * config.clip.height / NATIVE
+    stored = STORED_BYTES * config.flow.stored_width * config.flow.stored_height / NATIVE
+    if config.flow.model == DIS:
+        return Cost(0, core_s=DIS_S * seen, stored_bytes=stored)
+    return Cost(0, FLOWNET2_GFLOP * seen, stored_bytes=stored)
 
 
 def _network(config: Config, device: str, fill: Fill) -> FlowNet:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrec.config import Config
+from actionrec.features.cost import Cost, counted
 from actionrec.features.extractor import Clip, Fill, Row, finite, times_s
 from actionrec.features.frame_cnn import FrameCNN, build_frame_cnn, mean_std
 from actionrec.features.sampling import sample
@@ -35,3 +36,12 @@ class SpatialExtractor:
         if self._sampling.method != "adaptive":  # the others do not look at it
             return np.zeros(len(clip.frames_THWC) - 1, np.float32)
         return np.asarray(above["flow"]["motion_px"], np.float32)
+
+
+extractor = SpatialExtractor
+
+
+def cost(config: Config) -> Cost:
+    """Of a sampled frame."""
+    size = config.frame.size
+    return counted(lambda: build_frame_cnn(config.frame.model), (1, 3, size, size))

@@ -25,7 +25,9 @@ from actionrec.stages.embedding import read_embeddings
 from actionrec.stages.labelled import embeddings_of
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, record
+from actionrec.storage.samples import made_with, store_of
 from actionrec.storage.stages import STAGES
+from actionrec.storage.streams import STREAMS, imported
 
 PACKAGES = ("ray", "torch", "timm", "ptlflow", "torchvggish", "scikit-learn", "pyarrow", "av")
 MAPPED = 2000  # videos, of which the map is made
@@ -136,10 +138,10 @@ def classes(root: Root) -> list[Block]:
 
 def sampling(root: Root) -> list[Block]:
     """One clip: how it moves, and what adaptive and constant sampling take of it."""
-    if not root.begun("extract"):
-        return []
-    if root.config.data.dataset == "features":
+    if imported(root.config):
         return [Block(text=[IMPORTED])]
+    if not root.begun("flow"):
+        return []
     if (clip := glimpses.sampled(root)) is None:
         return [Block(text=["No video has two frames or more."])]
     text = [
@@ -211,17 +213,19 @@ def anomaly(root: Root) -> list[Block]:
 
 def throughput(root: Root) -> list[Block]:
     """Seconds of every phase of extraction and of every network's training."""
-    if not root.begun("extract"):
+    tables = _statuses(root)
+    if not tables:
         return []
-    status = _status(root)
-    phases = [("reading", "spatial", "read_s"), ("decoding", "spatial", "decode_s")]
-    phases += [(stream, stream, "compute_s") for stream in schema.STREAMS]
+    good = {stream: table.filter(pc.equal(table["status"], "ok")) for stream, table in tables.items()}
+    phases = [(stream, table, "compute_s") for stream, table in good.items()]
+    if decoded := [table for stream, table in good.items() if STREAMS[stream].decoded]:
+        longest = max(decoded, key=len)
+        phases = [("reading", longest, "read_s"), ("decoding", longest, "decode_s"), *phases]
     rows = []
-    for name, stream, column in phases:
-        own = status.filter(pc.and_(pc.equal(status["stream"], stream), pc.equal(status["status"], "ok")))
-        seconds = float(pc.sum(own[column]).as_py() or 0.0)
-        if own.num_rows:
-            rows.append([name, own.num_rows, seconds, seconds / own.num_rows])
+    for name, table, column in phases:
+        seconds = float(pc.sum(table[column]).as_py() or 0.0)
+        if table.num_rows:
+            rows.append([name, table.num_rows, seconds, seconds / table.num_rows])
     columns = ["phase", "videos", "seconds of one worker", "seconds a video"]
     blocks = [Block("Features", ["Decoding runs beside the other phases."], grid=Grid(columns, rows))]
     if root.config.data.dataset == "features":
@@ -239,9 +243,10 @@ def throughput(root: Root) -> list[Block]:
 
 def failed(root: Root) -> list[Block]:
     """Every video that failed, with its reason."""
-    if not root.begun("extract"):
+    tables = _statuses(root)
+    if not tables:
         return []
-    status = _status(root)
+    status = pa.concat_tables(tables.values())
     wrong = status.filter(pc.equal(status["status"], "failed"))
     videos = len(set(status["video_id"].to_pylist()))
     count = len(set(wrong["video_id"].to_pylist()))
@@ -298,11 +303,10 @@ def _history(root: Root, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _status(root: Root) -> pa.Table:
-    stores = {"extract": root.store, "motion": root.output}
-    begun = [stage for stage in layout.STREAMS_OF if root.begun(stage)]
-    tables = [parts.statuses(stores[stage], record(root, stage)["fingerprint"], stage) for stage in begun]
-    return pa.concat_tables([schema.OUTCOME.empty_table(), *tables])
+def _statuses(root: Root) -> dict[str, pa.Table]:
+    """Of each stream that has begun [rows, schema.OUTCOME]."""
+    begun = [stream for stream in STREAMS if root.begun(stream)]
+    return {stream: parts.statuses(store_of(root, stream), stream, made_with(root, stream)) for stream in begun}
 
 
 def _portraits(root: Root, rows: Sequence[dict[str, Any]]) -> Block:

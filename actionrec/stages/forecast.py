@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from actionrec.config import Config, Rnn
 from actionrec.errors import InputError
-from actionrec.features.motion_cnn import EMBEDDING_WIDTH
-from actionrec.features.vggish import EXAMPLE_S, WIDTH
+from actionrec.features.vggish import EXAMPLE_S
 from actionrec.learning.architectures import Architecture, chosen
 from actionrec.learning.search import PAPER_L2
 from actionrec.reporting.tables import Grid
 from actionrec.stages.rates import FPS, Rates
+from actionrec.storage.streams import STREAMS, extracted, wanted
 
 DECODERS = 6  # cores that a GPU's worker decodes with
 PASS_S, NETWORK_S, SESSION_S, PUT_S = 30.0, 10.0, 8.0, 0.05  # fixed costs, measured on 2 cores: docs/lab-book.md
@@ -20,7 +20,7 @@ TRAIN_SHARE, VAL_SHARE = 0.64, 0.16  # what `catalog` cuts where nothing else is
 STEPS_SHARE = TRAIN_SHARE + VAL_SHARE / 3  # validation is a forward pass, a third of a step
 SVM_S = 1e-7  # one setting: a clip, number and class, on a core
 ROW_BYTES = 300.0  # of the status and catalog tables, a video
-FLOAT_BYTES = 3.7  # a stored float32, after zstd
+MOTION = STREAMS["motion"].name  # of all streams the one whose network is trained here
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class Work:
     samples: float  # frames that are embedded, and stacks of flow
     examples: float  # of 0.96 s of sound
 
+    def steps(self, stream: str) -> float:
+        """Of a stream's sequence."""
+        return float(getattr(self, STREAMS[stream].unit))
+
 
 def work(seconds: float, config: Config) -> Work:
     """Of a video of so many seconds, at 25 frames a second and with sound."""
@@ -131,7 +135,7 @@ def forecast(videos: int, seconds: float, cluster: Cluster, config: Config, rate
     made = work(seconds, config)
     timed = [
         _extract(videos, made, cluster, config, rates),
-        *([_motion(videos, made, cluster, config, rates)] if "motion" in config.streams else []),
+        *([_motion(videos, made, cluster, config, rates)] if MOTION in wanted(config) else []),
         *([_sweep(videos, made, cluster, config, rates)] if config.tune.in_run else []),
         _rnn(videos, made, cluster, config, rates),
         _svm(videos, cluster, config, rates),
@@ -141,7 +145,7 @@ def forecast(videos: int, seconds: float, cluster: Cluster, config: Config, rate
         for name, taken_s, on_gpu, why in timed
     ]
     parts = math.ceil(videos / config.extract.part_videos)
-    files = 6 if "motion" in config.streams else 4  # of a part: three or four streams, one or two commit marks
+    files = 2 * len(wanted(config))  # of a part: each stream's features, and its commit mark
     return Forecast(stages, _bytes(videos, made, config, rates), parts * files + 60, _assumptions(seconds, rates))
 
 
@@ -150,7 +154,7 @@ Timed = tuple[str, float, bool, str]  # name, seconds, whether GPUs are held, wh
 
 def _extract(videos: int, made: Work, cluster: Cluster, config: Config, rates: Rates) -> Timed:
     decode_s = made.frames * rates.decode_s
-    busy_s = made.pairs * rates.flow_s + made.samples * rates.frame_s + made.examples * rates.audio_s + rates.overhead_s
+    busy_s = rates.overhead_s + sum(made.steps(name) * rates.step_s[name] for name in extracted(config))
     if cluster.gpus:
         decoders = min(cluster.cores, DECODERS * cluster.gpus)
         video_s = max(busy_s / cluster.gpus, decode_s / decoders)
@@ -165,8 +169,8 @@ def _extract(videos: int, made: Work, cluster: Cluster, config: Config, rates: R
 
 def _motion(videos: int, made: Work, cluster: Cluster, config: Config, rates: Rates) -> Timed:
     epochs = min(config.motion.max_epochs, rates.motion_epochs)
-    embed_s = videos * made.samples * rates.motion_s / cluster.devices
-    train_s = epochs * videos * STEPS_SHARE * 3 * rates.motion_s / cluster.devices
+    embed_s = videos * made.steps(MOTION) * rates.step_s[MOTION] / cluster.devices
+    train_s = epochs * videos * STEPS_SHARE * 3 * rates.step_s[MOTION] / cluster.devices
     why = f"{epochs:.0f} epochs in {_time(train_s)}, then {videos * made.samples:,.0f} stacks in {_time(embed_s)}"
     return "train motion", NETWORK_S + PASS_S + train_s + embed_s, True, why
 
@@ -206,8 +210,7 @@ def _svm(videos: int, cluster: Cluster, config: Config, rates: Rates) -> Timed:
 
 def _input(stream: str, made: Work, rates: Rates) -> tuple[int, float]:
     """(width, steps) of a stream's sequences."""
-    known = {"spatial": (rates.width, made.samples), "motion": (EMBEDDING_WIDTH, made.samples)}
-    return known.get(stream, (WIDTH, made.examples))
+    return rates.costs[stream].width, made.steps(stream)
 
 
 def parameters(row: Rnn | Architecture, width: int) -> float:
@@ -218,13 +221,8 @@ def parameters(row: Rnn | Architecture, width: int) -> float:
 
 
 def _bytes(videos: int, made: Work, config: Config, rates: Rates) -> dict[str, float]:
-    sizes = {
-        "flow": made.pairs * rates.flow_bytes,
-        "spatial": made.samples * rates.width * FLOAT_BYTES,
-        "audio": made.examples * WIDTH * FLOAT_BYTES,
-        "motion": made.samples * EMBEDDING_WIDTH * FLOAT_BYTES if "motion" in config.streams else 0.0,
-        "catalog and status": ROW_BYTES,
-    }
+    sizes = {name: made.steps(name) * rates.step_bytes[name] for name in wanted(config)}
+    sizes |= {"catalog and status": ROW_BYTES}
     return {stream: videos * size for stream, size in sizes.items()}
 
 

@@ -72,7 +72,7 @@ def sampled(root: Root) -> Sampled | None:
     found = [
         _sampled(root.config, video_id, *(np.array(row[name], np.float64) for name in ("time_s", "motion_px")))
         for part, video_ids in sorted(with_stream(root, "flow").items())[:CONSIDERED]
-        for video_id, row in read_rows(root.store, "flow", part, video_ids, _MOTION, features).items()
+        for video_id, row in read_rows(root.store, "flow", part, video_ids, schema.MOTION, features).items()
         if row["motion_px"]
     ]
     return max(found, key=lambda clip: len(np.setdiff1d(clip.taken["adaptive"], clip.taken["constant"])), default=None)
@@ -89,6 +89,3 @@ def _sampled(config: Config, video_id: str, pair_s: NDArray[np.float64], motion_
     }
     shown_s = np.array([float(moment) for moment in times_s])
     return Sampled(video_id, pair_s, motion_px, taken, {name: shown_s[index] for name, index in taken.items()})
-
-
-_MOTION = schema.FLOW.remove(schema.FLOW.get_field_index("flow"))

@@ -87,9 +87,13 @@ class Root:
         return server.differences(self.config, self.stored, self.store.url)
 
     def save_config(self) -> None:
-        """Store this run's configuration, unless the root holds it already."""
-        if self.config != self.stored:
-            self.store.put(layout.CONFIG, configuration.dump(self.config).encode())
+        """Store what this run has changed of the configuration; what another run has changed meanwhile stays."""
+        if self.config == self.stored:
+            return
+        old = configuration.flatten(self.stored or configuration.Config())
+        changes = {key: value for key, value in configuration.flatten(self.config).items() if value != old[key]}
+        config = configuration.load([*_stored_layers(self.store), configuration.nested(changes)])
+        put_changed(self.store, layout.CONFIG, configuration.dump(config).encode())
 
     def catalog(self) -> pa.Table:
         """The catalog [N rows, schema.CATALOG]. InputError where there is none.

@@ -1,13 +1,16 @@
 """The streams, a row each: what a stream is made from and by, and what of the configuration changes it.
 
-To add a stream: its extractor in a file of features/, its section of the configuration, and its row here.
+To add a stream: its file in features/, its section of the configuration, and its row here. A network whose weights are
+published has a recipe in recipes.py, too.
 """
 
 from __future__ import annotations  # networks and recipes are imported late: the rows are read by every verb
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal, cast
 
 import pyarrow as pa
 
@@ -17,6 +20,7 @@ from actionrec.errors import InputError
 from actionrec.features.flow import DIS
 
 if TYPE_CHECKING:
+    from actionrec.features.cost import Cost
     from actionrec.features.extractor import Extractor, Fill
     from actionrec.storage.recipes import Recipe
 
@@ -26,49 +30,39 @@ class Stream:
     """One sequence of values a video. Its name is also that of the stage that makes it, see stages.py."""
 
     name: str
+    module: str  # its file in features/: `extractor` (see features/extractor.py), unless not `decoded`, and `cost`
     verb: str = "extract"  # what makes it
     section: str  # of the configuration, that its network has
     needs: Callable[[Config], Sequence[str]]  # the stages, other streams among them, that it is made from
     keys: tuple[str, ...]  # sections ("audio.") and keys of the configuration that change it
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
-    extractor: Callable[[Config, str, Fill], Extractor] | None  # of a decoded video; None: made from stored streams
     recipe: Callable[[Config], Recipe | None] = lambda config: None  # of the weights that its network is given
+    decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
+    unit: Literal["pairs", "samples", "examples"]  # what its sequence has one step for, see stages/forecast.py
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
     lent: pa.Schema = schema.NOTHING  # the columns that another stream of the same decode reads
 
-    @property
-    def decoded(self) -> bool:
-        """Whether it is made in the one decode of a video."""
-        return self.extractor is not None
+    def extractor(self, config: Config, device: str, fill: Fill) -> Extractor:
+        """What makes it of decoded videos; `fill` gives its network the weights."""
+        return cast("Extractor", self._module().extractor(config, device, fill))
+
+    def cost(self, config: Config) -> Cost:
+        """Of one step."""
+        return cast("Cost", self._module().cost(config))
 
     def schema(self, width: int) -> pa.Schema:
         """Of its table of features, with embeddings of `width` numbers."""
         return self.columns or schema.embedding(width, self.of_frames)
 
+    def _module(self) -> ModuleType:
+        return importlib.import_module(f"actionrec.features.{self.module}")
+
 
 def imported(config: Config) -> bool:
     """Whether the features come from a file of somebody's own: nothing but that file decides them."""
     return config.data.dataset == "features"
-
-
-def _flow(config: Config, device: str, fill: Fill) -> Extractor:
-    from actionrec.features.flow_stream import FlowExtractor
-
-    return FlowExtractor(config, device, fill)
-
-
-def _spatial(config: Config, device: str, fill: Fill) -> Extractor:
-    from actionrec.features.spatial_stream import SpatialExtractor
-
-    return SpatialExtractor(config, device, fill)
-
-
-def _audio(config: Config, device: str, fill: Fill) -> Extractor:
-    from actionrec.features.audio_stream import AudioExtractor
-
-    return AudioExtractor(config, device, fill)
 
 
 def _recipe(name: str) -> Callable[[Config], Recipe | None]:
@@ -109,11 +103,12 @@ STREAMS = {
     for row in (
         Stream(
             name="flow",
+            module="flow_stream",
             section="flow",
             needs=lambda config: (),
             keys=("clip.", "flow.", "seed"),
             ignores=_flow_ignores,
-            extractor=_flow,
+            unit="pairs",
             recipe=_recipe("flow"),
             fused=False,
             columns=schema.FLOW,
@@ -121,30 +116,34 @@ STREAMS = {
         ),
         Stream(
             name="spatial",
+            module="spatial_stream",
             section="frame",
             needs=_spatial_needs,
             keys=("clip.", "sampling.", "frame.", "seed"),
             ignores=_spatial_ignores,
-            extractor=_spatial,
+            unit="samples",
             recipe=_recipe("frame"),
             of_frames=True,
         ),
         Stream(
             name="motion",
+            module="motion_stream",
             verb="motion",
             section="motion",
             needs=lambda config: ("motion_cnn", "flow", "spatial"),
             keys=(),
-            extractor=None,
+            decoded=False,
+            unit="samples",
             of_frames=True,
         ),
         Stream(
             name="audio",
+            module="audio_stream",
             section="audio",
             needs=lambda config: (),
             keys=("clip.", "audio.", "seed"),
             ignores=lambda config: _no_seed(config.audio.weights),
-            extractor=_audio,
+            unit="examples",
             recipe=_recipe("audio"),
         ),
     )

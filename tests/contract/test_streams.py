@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,17 @@ from actionrec import schema
 from actionrec.config import Limits
 from actionrec.distributed.motion import motion_row
 from actionrec.distributed.streams import Computed, Streams
+from actionrec.errors import Reason, VideoError
 from actionrec.features import flow_codec
 from actionrec.features.flow import DisFlow
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
 from actionrec.features.sampling import budget
 from actionrec.media.decode import Decoded, decode
 from actionrec.storage.local_store import LocalStore
+from actionrec.storage.streams import STREAMS, above
 from tests import media_files
-from tests.tiny_roots import STREAMS, clip, tiny_config, weights
+from tests.tiny_roots import STREAMS as DECODED
+from tests.tiny_roots import clip, tiny_config, weights
 
 CONFIG = tiny_config()
 MEDIA: dict[str, Callable[[], bytes]] = {
@@ -37,18 +40,14 @@ MEDIA: dict[str, Callable[[], bytes]] = {
     "silent": media_files.silent,
     "0.3 s of sound": media_files.audio_short,
 }
-SCHEMAS = {
-    "spatial": schema.embedding("spatial", 96),
-    "flow": schema.FLOW,
-    "audio": schema.embedding("audio", 128),
-    "motion": schema.embedding("motion", EMBEDDING_WIDTH),
-}
+WIDTHS = {"flow": 0, "spatial": 96, "audio": 128, "motion": EMBEDDING_WIDTH}
 
 
 @functools.cache
-def streams() -> Streams:
+def streams(*names: str) -> Streams:
+    """Of these streams, by default of all that are made from decoded videos."""
     folder, refs = weights()
-    return Streams(CONFIG, refs, LocalStore(folder), "cpu")
+    return Streams(CONFIG, refs, LocalStore(folder), "cpu", names or DECODED)
 
 
 @functools.cache
@@ -77,13 +76,11 @@ def motion(name: str) -> dict[str, Any]:
 
 
 def table_of(stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
-    if stream == "motion":
-        return schema.embedding_table("motion", EMBEDDING_WIDTH, rows)
-    return streams().table(stream, rows)
+    return schema.feature_table(STREAMS[stream].schema(WIDTHS[stream]), rows)
 
 
-def row(name: str, stream: str) -> dict[str, Any] | None:
-    if stream == "motion":
+def row(name: str, stream: str) -> Mapping[str, Any] | None:
+    if not STREAMS[stream].decoded:
         return motion(name)
     result = computed(name)[stream]
     assert result.error is None
@@ -92,10 +89,10 @@ def row(name: str, stream: str) -> dict[str, Any] | None:
 
 
 def test_there_is_one_result_for_every_stream() -> None:
-    assert set(computed("mp4")) == set(STREAMS)
+    assert set(computed("mp4")) == set(DECODED)
 
 
-@pytest.mark.parametrize("stream", SCHEMAS)
+@pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize("name", MEDIA)
 def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_float32(name: str, stream: str) -> None:
     found = row(name, stream)
@@ -114,13 +111,12 @@ def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_flo
     assert len(numbers) == len(times_s)
 
 
-@pytest.mark.parametrize("stream", SCHEMAS)
+@pytest.mark.parametrize("stream", STREAMS)
 def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
     table = table_of(stream, rows)
-    assert table.schema.equals(SCHEMAS[stream])
     assert table["video_id"].to_pylist() == [name for name, _ in rows]
-    read = schema.from_parquet(schema.to_parquet(table, "f"), SCHEMAS[stream], stream)
+    read = schema.from_parquet(schema.to_parquet(table, "f"), STREAMS[stream].schema(WIDTHS[stream]), stream)
     assert read.equals(table)
     for position, (_, found) in enumerate(rows):
         assert read["time_s"][position].as_py() == found["time_s"].tolist()
@@ -128,13 +124,14 @@ def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) 
             assert np.array_equal(np.array(read["embedding"][position].as_py(), np.float32), found["embedding"])
 
 
-@pytest.mark.parametrize("stream", SCHEMAS)
+@pytest.mark.parametrize("stream", STREAMS)
 def test_a_part_without_rows_has_the_schema_too(stream: str) -> None:
     table = table_of(stream, [])
-    assert table.schema.equals(SCHEMAS[stream]) and table.num_rows == 0
+    assert table.num_rows == 0
+    assert stream not in DECODED or table.equals(streams().table(stream, []))
 
 
-@pytest.mark.parametrize("stream", SCHEMAS)
+@pytest.mark.parametrize("stream", STREAMS)
 def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
     found = dict(row("mp4", stream) or {})
     numbers = "motion_px" if stream == "flow" else "embedding"
@@ -143,7 +140,7 @@ def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
         schema.to_parquet(table_of(stream, [("bad", found)]), "f")
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", DECODED)
 def test_values_are_the_same_again_and_whatever_was_computed_before(stream: str) -> None:
     for name, before in itertools.product(("mp4", "silent"), ("rotated", "one frame")):
         streams().compute(decoded(before))
@@ -153,7 +150,7 @@ def test_values_are_the_same_again_and_whatever_was_computed_before(stream: str)
         assert table.equals(reference)
 
 
-@pytest.mark.parametrize("stream", SCHEMAS)
+@pytest.mark.parametrize("stream", STREAMS)
 def test_neighbours_in_a_part_do_not_touch_each_other(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
     together = table_of(stream, rows)
@@ -194,7 +191,7 @@ def test_stored_flow_is_the_flow_that_was_computed(name: str) -> None:
 def test_the_flow_batch_changes_no_value() -> None:
     folder, refs = weights()
     config = dataclasses.replace(CONFIG, extract=dataclasses.replace(CONFIG.extract, flow_batch=3))
-    other = Streams(config, refs, LocalStore(folder), "cpu").compute(decoded("2 s"))
+    other = Streams(config, refs, LocalStore(folder), "cpu", DECODED).compute(decoded("2 s"))
     for stream in ("flow", "audio"):
         tables = [streams().table(stream, [("2 s", r)]) for r in (other[stream].row or {}, row("2 s", stream) or {})]
         assert tables[0].equals(tables[1])
@@ -207,6 +204,40 @@ def test_a_sound_track_that_cannot_be_decoded_costs_the_audio_stream_only() -> N
         "flow": None,
         "audio": "corrupt",
     }
+
+
+@pytest.mark.parametrize("stream", DECODED)
+@pytest.mark.parametrize("name", MEDIA)
+def test_a_stream_alone_has_the_values_that_it_has_beside_the_others(name: str, stream: str) -> None:
+    """Its network alone is loaded; what it is made from comes from the store."""
+    stored = {upper: stored_again(name, upper) for upper in above(stream, CONFIG)}
+    result = streams(stream).compute(decoded(name), [stream], stored)
+    assert set(result) == {stream}
+    rows, reference = [each and [(name, each)] for each in (result[stream].row, row(name, stream))]
+    assert table_of(stream, rows or []).equals(table_of(stream, reference or []))
+
+
+def stored_again(name: str, stream: str) -> Computed:
+    """A row as whoever makes another stream from it reads it."""
+    table = schema.from_parquet(
+        schema.to_parquet(table_of(stream, [(name, row(name, stream) or {})]), "f"), STREAMS[stream].lent, name
+    )
+    return Computed(table.to_pylist()[0], None, 0.0)
+
+
+@pytest.mark.parametrize("stream", [stream for stream in DECODED if above(stream, CONFIG)])
+def test_a_stream_fails_for_the_reason_of_the_one_that_it_is_made_from(stream: str) -> None:
+    lost = {upper: Computed(None, VideoError(Reason.COMPUTE, "odd"), 0.0) for upper in above(stream, CONFIG)}
+    error = streams(stream).compute(decoded("mp4"), [stream], lost)[stream].error
+    assert error is not None and error.reason is Reason.COMPUTE and "odd" in error.detail
+
+
+def test_what_the_configuration_does_not_need_is_not_loaded() -> None:
+    folder, refs = weights()
+    uniform = dataclasses.replace(CONFIG, sampling=dataclasses.replace(CONFIG.sampling, method="uniform"))
+    alone = Streams(uniform, {"spatial": refs["spatial"]}, LocalStore(folder), "cpu", ["spatial"])
+    found = alone.compute(decoded("mp4"))
+    assert set(found) == {"spatial"} and found["spatial"].row is not None
 
 
 def test_no_sound_track_is_no_row_and_no_error() -> None:

@@ -10,15 +10,18 @@ import pyarrow as pa
 import pytest
 import torch
 
-from actionrec import config, schema
+from actionrec import schema
 from actionrec.config import Config
 from actionrec.distributed.board import Board
+from actionrec.distributed.extract import begin_streams
 from actionrec.distributed.part import Job, PartWorker, Video
 from actionrec.distributed.watcher import CRASHES, Watcher
 from actionrec.errors import ActionrecError, VideoError
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
+from actionrec.storage.root import open_root
+from actionrec.storage.streams import STREAMS as ROWS
 from tests.faults.poison_child import poisoned
 from tests.tiny_roots import STREAMS, TINY, clip, link_weights, weights
 
@@ -37,9 +40,15 @@ class Part:
         for name, data in files.items():
             (self.source / name).write_bytes(data)
         self.videos = [self.video(name) for name in files]
-        self.config: Config = config.load([TINY, {"limits": limits}])
-        job = Job(self.config, self.store.url, str(self.source), weights()[1], "fingerprint")
-        self.worker = PartWorker(job, "cpu")
+        self.root = open_root(self.store.url, [TINY, {"limits": limits}])
+        self.config: Config = self.root.config
+        self.made = begin_streams(self.root, STREAMS, weights()[1])
+        self.worker = self.worker_of(*STREAMS)
+
+    def worker_of(self, *streams: str) -> PartWorker:
+        """Of these streams only."""
+        job = Job(self.config, self.store.url, str(self.source), weights()[1], self.made, streams)
+        return PartWorker(job, "cpu")
 
     def video(self, name: str) -> Video:
         """As catalogued now."""
@@ -55,19 +64,33 @@ class Part:
     def run(self, watcher: Watcher | None = None) -> dict[str, dict[str, str]]:
         """video_id -> stream -> status or reason."""
         self.worker.run(0, [vars(video) for video in self.videos], watcher or Watcher())
-        rows = self.read(layout.commit_mark(0), schema.STATUS).to_pylist()
-        assert len(rows) == len(STREAMS) * len(self.videos)
+        assert all(len(self.mark(stream)) == len(self.videos) for stream in STREAMS)
+        return self.outcomes()
+
+    def outcomes(self) -> dict[str, dict[str, str]]:
+        """Of the streams that are committed."""
         found: dict[str, dict[str, str]] = {}
-        for row in rows:
+        for row in (row for stream in STREAMS if self.is_committed(stream) for row in self.mark(stream)):
             found.setdefault(row["video_id"], {})[row["stream"]] = row["reason"] or row["status"]
         return found
+
+    def is_committed(self, stream: str) -> bool:
+        return self.store.exists(layout.commit_mark(stream, 0))
+
+    def mark(self, stream: str) -> list[dict[str, Any]]:
+        return self.read(layout.commit_mark(stream, 0), schema.STATUS).to_pylist()
+
+    def stored(self, stream: str) -> dict[str, dict[str, Any]]:
+        """video_id -> its row."""
+        key = layout.feature(stream, 0)
+        width = 0 if stream == "flow" else schema.embedding_width(self.store.read(key), key)
+        return {row["video_id"]: row for row in self.read(key, ROWS[stream].schema(width)).to_pylist()}
 
     def read(self, key: str, table_schema: pa.Schema) -> pa.Table:
         return schema.from_parquet(self.store.read(key), table_schema, key)
 
-    def embeddings(self, width: int = 96) -> dict[str, list[list[float]]]:
-        table = self.read(layout.feature("spatial", 0), schema.embedding("spatial", width))
-        return dict(zip(table["video_id"].to_pylist(), table["embedding"].to_pylist(), strict=True))
+    def embeddings(self) -> dict[str, list[list[float]]]:
+        return {video_id: row["embedding"] for video_id, row in self.stored("spatial").items()}
 
 
 GOOD = {"first.avi": clip(0), "second.mp4": clip(1), "third.mp4": clip(3)}
@@ -103,7 +126,7 @@ def test_a_video_that_ruins_its_decoder_costs_itself_alone(
     bad, good = parts
     bad.decode_with(POISON_COMMAND)
     assert bad.run() == {"first.avi": OK, "bad.mp4": dict.fromkeys(STREAMS, reason), "third.mp4": OK}
-    details = bad.read(layout.commit_mark(0), schema.STATUS)["detail"].to_pylist()
+    details = [row["detail"] for stream in STREAMS for row in bad.mark(stream)]
     assert all(detail in text for text in details if text is not None) and any(details)
     good.run()
     expected = {name: rows for name, rows in good.embeddings().items() if name in ("first.avi", "third.mp4")}
@@ -125,7 +148,7 @@ def test_a_decoder_that_cannot_start_is_no_videos_fault(tmp_path: Path, parts: l
     part.decode_with((sys.executable, "-c", "import sys; sys.exit('no such library')"))
     with pytest.raises(ActionrecError, match="no such library"):
         part.run()
-    assert not part.store.exists(layout.commit_mark(0))
+    assert not part.outcomes()
 
 
 class Recorder(Watcher):
@@ -157,18 +180,20 @@ def test_a_part_that_is_run_again_writes_the_same_values(tmp_path: Path, parts: 
     keys = [layout.feature(stream, 0) for stream in STREAMS]
     part.run()
     once = [part.store.read(key) for key in keys]
+    for stream in STREAMS:
+        part.store.delete(layout.commit_mark(stream, 0))
     part.run()
     assert [part.store.read(key) for key in keys] == once
 
 
-def test_nothing_is_committed_where_a_feature_file_cannot_be_stored(tmp_path: Path, parts: list[Part]) -> None:
+def test_a_stream_is_not_committed_where_its_file_cannot_be_stored(tmp_path: Path, parts: list[Part]) -> None:
     part = Part(tmp_path, GOOD)
     parts.append(part)
     (tmp_path / "root/features/audio").mkdir(parents=True)
     (tmp_path / "root/features/audio/part-000000.parquet").mkdir()  # a folder stands where the file belongs
     with pytest.raises(ActionrecError, match="part-000000"):
         part.run()
-    assert not part.store.exists(layout.commit_mark(0))
+    assert [stream for stream in STREAMS if part.is_committed(stream)] == ["flow", "spatial"]
 
 
 @pytest.mark.parametrize(
@@ -187,11 +212,11 @@ def test_what_is_the_machines_fault_is_raised_and_nothing_is_committed(
 ) -> None:
     part = Part(tmp_path, GOOD)
     parts.append(part)
-    monkeypatch.setattr(part.worker._streams, "_frame", raising(raised))
+    monkeypatch.setitem(part.worker._streams._extractors, "spatial", raising(raised))
     with pytest.raises(ends) as caught:
         part.run()
     assert not isinstance(caught.value, VideoError)
-    assert not part.store.exists(layout.commit_mark(0))
+    assert not part.outcomes()
 
 
 def test_an_exception_over_one_video_is_that_videos(
@@ -199,7 +224,7 @@ def test_an_exception_over_one_video_is_that_videos(
 ) -> None:
     part = Part(tmp_path, GOOD)
     parts.append(part)
-    monkeypatch.setattr(part.worker._streams, "_frame", raising(RuntimeError("shapes do not match")))
+    monkeypatch.setitem(part.worker._streams._extractors, "spatial", raising(RuntimeError("shapes do not match")))
     assert part.run() == dict.fromkeys(GOOD, OK | {"spatial": "compute"})
 
 

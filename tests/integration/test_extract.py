@@ -1,6 +1,7 @@
 """The extraction end to end, on real files and a real Ray: all videos accounted for, equal values however it runs."""
 
 import functools
+import json
 import os
 import unicodedata
 from collections.abc import Callable
@@ -63,10 +64,13 @@ def test_every_video_is_accounted_for_and_readable_without_ray(plain_run: Run) -
     assert (table[["read_s", "decode_s", "compute_s"]] >= 0).all(axis=None)
 
 
-def test_every_file_carries_the_stages_fingerprint(plain_run: Run) -> None:
-    keys = [*plain_run.root.glob("features/*/*.parquet")]
-    assert len(keys) == 4 * 4 + 1  # three streams and the marks of four parts, and one plan
-    assert len({schema.fingerprint_of(path.read_bytes()) for path in keys}) == 1
+def test_every_file_carries_its_streams_fingerprint(plain_run: Run) -> None:
+    for stream in STREAMS:
+        made = json.loads((plain_run.root / layout.stage(stream)).read_bytes())["fingerprint"]
+        keys = [*plain_run.root.glob(f"{layout.features(stream)}*"), *plain_run.root.glob(f"{layout.marks(stream)}*")]
+        assert len(keys) == 2 * 4  # of four parts the features and the marks
+        assert {schema.fingerprint_of(path.read_bytes()) for path in keys} == {made}
+    assert len(list(plain_run.root.glob("features/*/*.parquet"))) == 3 * 2 * 4 + 1  # and one plan
 
 
 def test_a_rerun_of_finished_work_writes_nothing_and_starts_no_ray(plain_run: Run, no_ray: None) -> None:
@@ -189,7 +193,7 @@ def padded(data: bytes, size: int) -> bytes:
     return data + space.to_bytes(4, "big") + b"free" + bytes(space - 8)
 
 
-def test_replacing_the_stage_computes_it_again_with_other_settings(
+def test_replacing_a_stream_computes_it_again_with_other_settings_and_no_other(
     plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "videos"
@@ -197,19 +201,54 @@ def test_replacing_the_stage_computes_it_again_with_other_settings(
     root = new_root(tmp_path / "root", source)
     assert actionrec("extract", "--root", root, *ONE_ACTOR) == 0
     before = snapshot(root)
-    fewer = ("--set", "sampling.frames_per_s=2", "--set", "extract.part_videos=1")
+    fewer = ("--set", "sampling.frames_per_s=2")
     capsys.readouterr()
     assert actionrec("extract", "--root", root, *fewer) == 2
     line = error_line(capsys)
-    assert "sampling.frames_per_s" in line and "--replace extract" in line
+    assert "sampling.frames_per_s" in line and "--replace spatial" in line
     assert snapshot(root) == before
-    assert actionrec("extract", "--root", root, *fewer, *ONE_ACTOR, "--replace", "extract") == 0
+    assert actionrec("extract", "--root", root, *fewer, *ONE_ACTOR, "--replace", "spatial") == 0
+    assert "spatial of 2 videos; flow and audio are there" in capsys.readouterr().err
     assert_accounted(root, ids)
-    assert [videos_of_part(root, part) for part in (0, 1)] == [[ids[0]], [ids[1]]]
     assert features(root, "spatial")["frame_index"].map(len).tolist() == [2, 2]  # ceil(2 x 13 / 25), ceil(2 x 14 / 25)
-    found = values(root)
-    for stream in ("flow", "audio"):  # sampling moves neither
-        assert {i: found[stream].get(i) for i in ids} == {i: plain_run.values[stream].get(i) for i in ids}
+    after = snapshot(root)
+    others = {name for name in before if name.startswith("features/") and "spatial" not in name}
+    assert len(others) == 2 * 2 + 1 and all(after[name] == before[name] for name in others)
+
+
+def test_what_is_asked_for_is_computed_and_what_is_asked_for_later_is_added(
+    plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "videos"
+    ids = write_clips(source, [0, 1])
+    root = new_root(tmp_path / "root", source)
+    steps = [
+        ("[audio]", "audio of 2 videos", {"audio"}),
+        ("[audio,spatial]", "flow and spatial of 2 videos; audio is there", set(STREAMS)),
+        ("[spatial]", "flow and spatial are there", set(STREAMS)),
+    ]
+    for streams, told, made in steps:
+        before = committed_files(root)
+        capsys.readouterr()
+        assert actionrec("extract", "--root", root, *ONE_ACTOR, "--set", f"streams={streams}") == 0
+        assert told in capsys.readouterr().err.splitlines()
+        assert {name for name in STREAMS if list(root.glob(f"{layout.features(name)}*"))} == made
+        after = committed_files(root)
+        assert {name: after[name] for name in before} == before
+    assert_accounted(root, ids)
+    assert_equal_values(root, plain_run.values, ids)
+
+
+def test_frames_that_go_by_the_clock_need_no_flow(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = write_clips(tmp_path / "videos", [0, 1])
+    root = new_root(tmp_path / "root", tmp_path / "videos")
+    capsys.readouterr()
+    only = ("--set", "streams=[spatial]", "--set", "sampling.method=uniform")
+    assert actionrec("extract", "--root", root, *ONE_ACTOR, *only) == 0
+    assert "spatial of 2 videos" in capsys.readouterr().err.splitlines()
+    assert sorted(path.name for path in (root / "features").iterdir()) == ["plan", "spatial", "status"]
+    assert outcomes(root) == {video_id: {"spatial": "ok"} for video_id in ids}
+    assert sorted(path.stem for path in (root / "stages").iterdir()) == ["spatial"]
 
 
 HOSTILE_S3 = "a/sp ace+%41#?é.avi"

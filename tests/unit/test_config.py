@@ -48,6 +48,7 @@ def test_later_layers_win_and_leave_the_rest() -> None:
         ("flow.weights=pretraind", "flow.weights"),
         ("flow.model=!!python/object/apply:os.system ['true']", "flow.model"),
         ("seed", "seed"),
+        ("streams=spatial", "streams"),
     ],
 )
 def test_nonsense_is_refused_by_its_dotted_name(assignment: str, named: str) -> None:

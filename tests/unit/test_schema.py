@@ -21,13 +21,13 @@ def spatial_table() -> pa.Table:
         pa.array([[0.0, 0.2, 0.36], [0.0]], pa.list_(pa.float32())),
         schema.embedding_column(sequences, 2),
     ]
-    return pa.Table.from_arrays(columns, schema=schema.embedding("spatial", 2))
+    return pa.Table.from_arrays(columns, schema=schema.embedding(2, of_frames=True))
 
 
 def test_a_table_comes_back_with_its_types_and_its_fingerprint() -> None:
     table = spatial_table()
     data = schema.to_parquet(table, "abc")
-    assert schema.from_parquet(data, schema.embedding("spatial", 2), "x").equals(table)
+    assert schema.from_parquet(data, schema.embedding(2, of_frames=True), "x").equals(table)
     assert schema.fingerprint_of(data) == "abc"
 
 
@@ -44,14 +44,16 @@ def test_other_tools_read_it(tmp_path) -> None:  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_what_is_not_finite_is_refused_at_write(value: float) -> None:
     column = schema.embedding_column([np.array([[0, value]], np.float32)], 2)
-    table = spatial_table().slice(1).set_column(3, schema.embedding("spatial", 2).field("embedding"), column)
+    table = spatial_table().slice(1).set_column(3, schema.embedding(2, of_frames=True).field("embedding"), column)
     with pytest.raises(ValueError, match="embedding"):
         schema.to_parquet(table, "abc")
 
 
 def test_no_rows_are_a_table_too() -> None:
-    empty = schema.embedding("audio", 128).empty_table()
-    assert schema.from_parquet(schema.to_parquet(empty, "abc"), schema.embedding("audio", 128), "x").num_rows == 0
+    empty = schema.embedding(128, of_frames=False).empty_table()
+    assert (
+        schema.from_parquet(schema.to_parquet(empty, "abc"), schema.embedding(128, of_frames=False), "x").num_rows == 0
+    )
     assert "frame_index" not in empty.column_names
 
 
@@ -62,7 +64,7 @@ def test_a_file_of_another_shape_is_refused_by_name() -> None:
     whole = schema.to_parquet(spatial_table(), "abc")
     for data in (other_width, missing_column.getvalue(), whole[: len(whole) // 2], b"", b"PAR1 no"):
         with pytest.raises(ActionrecError, match=r"part-7\.parquet"):
-            schema.from_parquet(data, schema.embedding("spatial", 3), "part-7.parquet")
+            schema.from_parquet(data, schema.embedding(3, of_frames=True), "part-7.parquet")
 
 
 def test_a_catalog_made_before_segments_is_read_as_one_of_whole_files() -> None:

@@ -80,18 +80,24 @@ def test_without_gpus_there_are_no_gpu_hours() -> None:
 
 def test_flow_is_what_costs_and_dis_is_not() -> None:
     quick = config.load([{"flow": {"model": "dis"}}])
-    assert rates.assumed(quick, 10).flow_s < PAPER_RATES.flow_s
-    assert "82.6 a pair" in PAPER_RATES.sources[0] and "a pair" not in rates.assumed(quick, 10).sources[0]
+    assert rates.assumed(quick, 10).step_s["flow"] < PAPER_RATES.step_s["flow"]
+    assert "82.60 of flow" in PAPER_RATES.sources[0] and "of flow" not in rates.assumed(quick, 10).sources[0]
 
 
 def test_counted_operations_are_the_published_ones() -> None:
-    assert PAPER_RATES.frame_gflop == pytest.approx(26.3, abs=0.1)  # InceptionResNetV2 at 299
-    assert PAPER_RATES.width == 1536
+    assert PAPER_RATES.costs["spatial"].gflop == pytest.approx(26.3, abs=0.1)  # InceptionResNetV2 at 299
+    assert {name: cost.width for name, cost in PAPER_RATES.costs.items()} == {
+        "flow": 0, "spatial": 1536, "motion": 2048, "audio": 128,
+    }  # fmt: skip
 
 
 def test_the_objects_are_those_that_a_run_writes() -> None:
-    whole, no_motion = planned(160), forecast(160, 10, GPUS, config.load([{"streams": ["spatial"]}]), PAPER_RATES)
-    assert whole.objects - no_motion.objects == 20  # a motion file and its mark for each of ten parts
+    whole = planned(160)
+    for streams, method, fewer in ((["spatial", "audio"], "adaptive", 1), (["spatial"], "uniform", 3)):
+        chosen = config.load([{"streams": streams, "sampling": {"method": method}}])
+        found = forecast(160, 10, GPUS, chosen, PAPER_RATES)
+        assert whole.objects - found.objects == 20 * fewer  # a stream has a file and its mark for each of ten parts
+        assert found.hours < whole.hours
 
 
 def test_a_root_without_features_measures_nothing(tmp_path: Path) -> None:

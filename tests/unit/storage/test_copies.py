@@ -1,4 +1,4 @@
-"""The same file on both sides of a split, told by the hashes of extract's commit marks."""
+"""The same file on both sides of a split, told by the hashes of a stream's commit marks."""
 
 from pathlib import Path
 
@@ -15,16 +15,13 @@ Video = tuple[str, str | None, str | None]  # video_id, split, sha256
 def found(folder: Path, videos: list[Video]) -> list[str]:
     """One part that holds them all, committed."""
     store = LocalStore(str(folder))
-    for stream in layout.EXTRACT_STREAMS:
-        store.put(layout.feature(stream, 0), b"x")
+    store.put(layout.feature("audio", 0), b"x")
     rows = [
-        {"video_id": video_id, "stream": stream, "status": "ok", "sha256": sha256}
-        for video_id, _, sha256 in videos
-        for stream in layout.EXTRACT_STREAMS
+        {"video_id": video_id, "stream": "audio", "status": "ok", "sha256": sha256} for video_id, _, sha256 in videos
     ]
-    store.put(layout.commit_mark(0), schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.STATUS), "f"))
+    store.put(layout.commit_mark("audio", 0), schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.STATUS), "f"))
     catalog = [{"video_id": video_id, "group": video_id, "split": split} for video_id, split, _ in videos]
-    return leaks(store, pa.Table.from_pylist(catalog, schema=schema.CATALOG))
+    return leaks(store, "audio", pa.Table.from_pylist(catalog, schema=schema.CATALOG))
 
 
 def test_a_file_in_two_splits_is_named_with_both_its_names(tmp_path: Path) -> None:

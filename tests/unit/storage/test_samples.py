@@ -46,14 +46,17 @@ def test_each_video_has_its_part_split_and_class(root: Root) -> None:
 def test_a_silent_video_has_no_audio_and_all_else(root: Root) -> None:
     heard = {video_id for ids in with_stream(root, "audio").values() for video_id in ids}
     assert heard == {c.video_id for c in clips() if c.has_audio}
-    assert {video_id for ids in extracted(root).values() for video_id in ids} == {c.video_id for c in clips()}
+    assert {video_id for ids in extracted(root, ["flow", "audio"]).values() for video_id in ids} == {
+        c.video_id for c in clips()
+    }
 
 
 def test_a_part_without_its_mark_does_not_count(tmp_path: Path) -> None:
     root = make_root(tmp_path)
-    root.store.delete(layout.commit_mark(2))
+    root.store.delete(layout.commit_mark("spatial", 2))
     gone = {c.video_id for c in clips()[2 * PART_VIDEOS : 3 * PART_VIDEOS]}
     assert {v.video_id for v in samples(root, "spatial").videos} == {c.video_id for c in clips()} - gone
+    assert set(extracted(root, ["flow"])) - set(extracted(root, ["flow", "spatial"])) == {2}
 
 
 def test_test_videos_have_no_say_in_a_fingerprint_and_training_videos_have(tmp_path: Path) -> None:
@@ -171,7 +174,7 @@ def test_features_that_another_extraction_made_are_refused_by_name(tmp_path: Pat
             with pytest.raises(InputError, match=rf"{key}: these features are not this root's.*delete the file and"):
                 read()  # type: ignore[no-untyped-call]
         root.store.delete(key)
-        assert 0 not in parts.committed(root.store)  # so that what makes it makes it again
+        assert 0 not in parts.committed(root.store, stream)  # so that what makes it makes it again
 
 
 def test_features_that_would_fill_the_memory_are_refused_by_what_their_pages_say(
@@ -180,7 +183,7 @@ def test_features_that_would_fill_the_memory_are_refused_by_what_their_pages_say
     root, key = make_root(tmp_path), layout.feature("spatial", 0)
     features, clip = made_with(root, "spatial"), clips()[0]
     row = {"frame_index": [0], "time_s": [0.0], "embedding": np.zeros((1, 4_000_000), np.float32)}
-    table = schema.embedding_table("spatial", 4_000_000, [(clip.video_id, row)])
+    table = schema.feature_table(schema.embedding(4_000_000, of_frames=True), [(clip.video_id, row)])
     root.store.put(key, schema.to_parquet(table, features))
     assert read_sequences(root.store, "spatial", 0, [clip.video_id], features)[clip.video_id].shape == (1, 4_000_000)
     monkeypatch.setattr("actionrec.unpacked.MOST_BYTES", 10_000_000)

@@ -12,8 +12,12 @@ import pytest
 from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.storage import layout, parts
-from actionrec.storage.root import Root, begin, open_root
+from actionrec.storage.root import Root, open_root
 from actionrec.storage.sources import catalog
+from actionrec.storage.streams import STREAMS
+from tests.tiny_features import begin_streams
+
+EXTRACTED = {name for name, row in STREAMS.items() if row.decoded}
 
 
 @pytest.fixture
@@ -32,22 +36,26 @@ def extracted(source: Path, failed: str) -> None:
     """A root whose status says that every stream of every video is ok, but for those of `failed`."""
     root = opened(source)
     ids = catalog(root).table["video_id"].to_pylist()
-    fingerprint = begin(opened(source), "extract", {})
-    parts.plan(root.store, ids, len(ids), fingerprint)
-    rows = [
-        {
-            "video_id": video_id,
-            "stream": stream,
-            "status": "failed" if video_id == failed else "ok",
-            "sha256": None if video_id == failed else hashlib.sha256((source / video_id).read_bytes()).hexdigest(),
-        }
-        for video_id in ids
-        for stream in layout.EXTRACT_STREAMS
-    ]
-    for stream in layout.EXTRACT_STREAMS:
+    made = begin_streams(opened(source))
+    parts.plan(root.store, ids, len(ids), "c", made)
+    for stream, fingerprint in made.items():
+        rows = [
+            {
+                "video_id": video_id,
+                "stream": stream,
+                "status": "failed" if video_id == failed else "ok",
+                "sha256": None if video_id == failed else hashlib.sha256((source / video_id).read_bytes()).hexdigest(),
+            }
+            for video_id in ids
+        ]
         root.store.put(layout.feature(stream, 0), b"not read here")
-    table = pa.Table.from_pylist(rows, schema=schema.STATUS)
-    root.store.put(layout.commit_mark(0), schema.to_parquet(table, fingerprint))
+        table = pa.Table.from_pylist(rows, schema=schema.STATUS)
+        root.store.put(layout.commit_mark(stream, 0), schema.to_parquet(table, fingerprint))
+
+
+def committed(source: Path) -> set[str]:
+    """The streams of which the part is committed."""
+    return {stream for stream in STREAMS if parts.committed(opened(source).store, stream)}
 
 
 def test_a_catalog_that_is_up_to_date_is_not_written_again(source: Path) -> None:
@@ -80,7 +88,7 @@ def test_a_video_with_features_may_not_go(source: Path) -> None:
     with pytest.raises(InputError, match=r"a/1\.mp4.*--replace catalog"):
         catalog(opened(source))
     assert catalog(opened(source, replace="catalog")).table.num_rows == 3
-    assert not (source.parent / "root" / layout.commit_mark(0)).exists()
+    assert not committed(source)
 
 
 def rows_of(root: Root) -> dict[str, dict[str, Any]]:
@@ -89,8 +97,12 @@ def rows_of(root: Root) -> dict[str, dict[str, Any]]:
 
 def good(source: Path) -> set[str]:
     """The videos whose features stay good though their part is to be computed again."""
-    data = (source.parent / "root" / layout.reopened(0)).read_bytes()
-    return set(schema.from_parquet(data, schema.STATUS, "reopened")["video_id"].to_pylist())
+    found = []
+    for stream in EXTRACTED:
+        data = (source.parent / "root" / layout.reopened(stream, 0)).read_bytes()
+        found.append(set(schema.from_parquet(data, schema.STATUS, "reopened")["video_id"].to_pylist()))
+    assert all(each == found[0] for each in found)
+    return found[0]
 
 
 ALL = {"a/1.mp4", "a/2.mp4", "b/3.mp4", "b/4.mp4"}
@@ -102,7 +114,7 @@ def test_a_file_that_has_changed_is_taken_over_and_its_features_made_anew(source
     write_later(source / "a/1.mp4", content)
     found = catalog(opened(source))
     assert found.new == 0 and any("1 files have changed" in w and "'a/1.mp4'" in w for w in found.warnings)
-    assert not parts.committed(opened(source).store) and good(source) == ALL - {"a/1.mp4"}
+    assert not committed(source) and good(source) == ALL - {"a/1.mp4"}
     row = rows_of(opened(source))["a/1.mp4"]
     assert (row["bytes"], row["revision"]) == (len(content), 1)
     before = opened(source).store.versions("")
@@ -127,7 +139,7 @@ def test_a_file_that_was_only_touched_costs_nothing(source: Path) -> None:
     extracted(source, failed="none")
     write_later(source / "a/1.mp4", b"a/1.mp4")
     assert not any("changed" in warning for warning in catalog(opened(source)).warnings)
-    assert set(parts.committed(opened(source).store)) == {0}
+    assert committed(source) == EXTRACTED
     assert rows_of(opened(source))["a/1.mp4"]["revision"] is None
 
 
@@ -172,7 +184,7 @@ def test_objects_are_told_apart_by_their_tags(s3_bucket: tuple[str, str], tmp_pa
 
 def test_a_replaced_catalog_goes_on_where_the_command_was_interrupted(source: Path) -> None:
     extracted(source, failed="none")
-    mark = source.parent / "root" / layout.commit_mark(0)
+    mark = source.parent / "root" / layout.commit_mark("audio", 0)
     catalog(opened(source, replace="catalog"))
     assert not mark.exists()
     extracted(source, failed="none")
@@ -196,7 +208,7 @@ def test_a_typing_error_deletes_nothing(source: Path) -> None:
     extracted(source, failed="none")
     with pytest.raises(InputError, match="nothing there"):
         catalog(open_root(str(source.parent / "root"), [{"data": {"source": "/no/such/folder"}}], "catalog"))
-    assert (source.parent / "root" / layout.commit_mark(0)).exists()
+    assert committed(source) == EXTRACTED
 
 
 def test_a_csv_is_not_taken_for_a_folder(source: Path) -> None:

@@ -16,10 +16,12 @@ from actionrec.errors import InputError
 from actionrec.features import frame_cnn
 from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import build_frame_cnn
+from actionrec.features.vggish import pca_of
 from actionrec.storage import recipes
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.pretrained import Source, cache_path, url_source
-from actionrec.storage.weights import Availability, WeightsRef, load, pca_of, prepare, survey
+from actionrec.storage.streams import STREAMS
+from actionrec.storage.weights import Availability, WeightsRef, load, prepare, survey
 
 RANDOM = Config(
     flow=Flow(model="dis"),
@@ -27,6 +29,8 @@ RANDOM = Config(
     audio=Audio(weights="random", pca=False),
 )
 FRAME_KEY = "weights/frame-test_resnet-random-seed0-96px.safetensors"
+
+EXTRACTED = tuple(name for name, row in STREAMS.items() if row.decoded)
 
 
 class CountingStore(LocalStore):
@@ -71,23 +75,23 @@ def put_into_cache(source: Source, content: bytes) -> None:
 
 
 def test_prepare_then_load_fills_an_equal_network(store: CountingStore) -> None:
-    refs = prepare(RANDOM, store)
-    assert sorted(refs) == ["audio", "frame"]
-    assert refs["frame"].key == FRAME_KEY
-    assert refs["frame"].kind == "random"
-    assert "seed 0" in refs["frame"].description
-    assert hashlib.sha256(store.read(FRAME_KEY)).hexdigest() == refs["frame"].sha256
+    refs = prepare(RANDOM, store, EXTRACTED)
+    assert sorted(refs) == ["audio", "spatial"]
+    assert refs["spatial"].key == FRAME_KEY
+    assert refs["spatial"].kind == "random"
+    assert "seed 0" in refs["spatial"].description
+    assert hashlib.sha256(store.read(FRAME_KEY)).hexdigest() == refs["spatial"].sha256
     network = build_frame_cnn("test_resnet")
-    assert load(network, refs["frame"], store) == {}
+    assert load(network, refs["spatial"], store) == {}
     expected = frame_cnn.random_frame_cnn("test_resnet", size=96, seed=0).state_dict()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_second_prepare_computes_and_writes_nothing(store: CountingStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = prepare(RANDOM, store)
+    first = prepare(RANDOM, store, EXTRACTED)
     store.written.clear()
     monkeypatch.setattr(recipes, "random_frame_cnn", lambda *_, **__: pytest.fail("computed again"))
-    assert prepare(RANDOM, store) == first
+    assert prepare(RANDOM, store, EXTRACTED) == first
     assert store.written == []
 
 
@@ -98,12 +102,12 @@ def test_seed_size_and_model_each_have_their_own_file(store: CountingStore) -> N
         dataclasses.replace(RANDOM, frame=dataclasses.replace(RANDOM.frame, size=64)),
         dataclasses.replace(RANDOM, frame=dataclasses.replace(RANDOM.frame, model="test_efficientnet")),
     ]
-    refs = [prepare(config, store)["frame"] for config in variants]
+    refs = [prepare(config, store, ["spatial"])["spatial"] for config in variants]
     assert len({ref.key for ref in refs}) == len({ref.sha256 for ref in refs}) == len(variants)
 
 
 def test_one_flipped_bit_is_refused_and_the_file_made_anew_by_the_next_run(store: CountingStore) -> None:
-    ref = prepare(RANDOM, store)["frame"]
+    ref = prepare(RANDOM, store, EXTRACTED)["spatial"]
     good = store.read(FRAME_KEY)
     store.put(FRAME_KEY, good[:-1] + bytes([good[-1] ^ 1]))
     with pytest.raises(InputError, match=f"{FRAME_KEY}.*sha256"):
@@ -111,12 +115,12 @@ def test_one_flipped_bit_is_refused_and_the_file_made_anew_by_the_next_run(store
     assert not store.exists(FRAME_KEY)
     with pytest.raises(InputError, match=f"{FRAME_KEY}.*missing"):
         load(build_frame_cnn("test_resnet"), ref, store)
-    assert prepare(RANDOM, store)["frame"] == ref
+    assert prepare(RANDOM, store, EXTRACTED)["spatial"] == ref
     assert store.read(FRAME_KEY) == good
 
 
 def test_a_transfer_damaged_once_is_read_again_and_removes_nothing(store: CountingStore) -> None:
-    ref = prepare(RANDOM, store)["frame"]
+    ref = prepare(RANDOM, store, EXTRACTED)["spatial"]
 
     class Flaky(LocalStore):
         reads = 0
@@ -130,26 +134,26 @@ def test_a_transfer_damaged_once_is_read_again_and_removes_nothing(store: Counti
 
 
 def test_lost_weights_that_cannot_be_made_again_as_they_were_are_refused(store: CountingStore) -> None:
-    prepare(RANDOM, store)
+    prepare(RANDOM, store, EXTRACTED)
     store.delete(FRAME_KEY)
     record = FRAME_KEY.replace(".safetensors", ".json")
     store.put(record, json.dumps(json.loads(store.read(record)) | {"sha256": "0" * 64}).encode())
     with pytest.raises(InputError, match="--replace extract"):
-        prepare(RANDOM, store)
+        prepare(RANDOM, store, EXTRACTED)
     assert not store.exists(FRAME_KEY)
 
 
 def test_a_driver_killed_before_the_record_or_beaten_by_another_adopts_what_is_there(store: CountingStore) -> None:
     other = safetensors.torch.save(frame_cnn.random_frame_cnn("test_resnet", size=96, seed=9).state_dict())
     store.put(FRAME_KEY, other)
-    ref = prepare(RANDOM, store)["frame"]
+    ref = prepare(RANDOM, store, EXTRACTED)["spatial"]
     assert ref.sha256 == hashlib.sha256(other).hexdigest()
     assert store.read(FRAME_KEY) == other
     load(build_frame_cnn("test_resnet"), ref, store)
 
 
 def test_weights_of_another_network_are_refused_by_name(store: CountingStore) -> None:
-    ref = prepare(RANDOM, store)["frame"]
+    ref = prepare(RANDOM, store, EXTRACTED)["spatial"]
     with pytest.raises(InputError, match=f"{FRAME_KEY}.*another network"):
         load(build_frame_cnn("test_vit"), ref, store)
 
@@ -163,10 +167,10 @@ def test_a_file_under_the_root_that_is_no_safetensors_is_never_unpickled(store: 
 
 
 def test_a_damaged_record_is_named(store: CountingStore) -> None:
-    prepare(RANDOM, store)
+    prepare(RANDOM, store, EXTRACTED)
     store.put(FRAME_KEY.replace(".safetensors", ".json"), b"{")
     with pytest.raises(InputError, match=r"frame-test_resnet-random-seed0-96px\.json"):
-        prepare(RANDOM, store)
+        prepare(RANDOM, store, EXTRACTED)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +184,7 @@ def test_a_damaged_record_is_named(store: CountingStore) -> None:
 )
 def test_bad_settings_name_their_keys(store: CountingStore, change: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        prepare(dataclasses.replace(RANDOM, **change), store)
+        prepare(dataclasses.replace(RANDOM, **change), store, EXTRACTED)
 
 
 def test_pretrained_frame_weights_come_from_the_hubs_safetensors(
@@ -191,13 +195,13 @@ def test_pretrained_frame_weights_come_from_the_hubs_safetensors(
     put_into_cache(recipes._frame_source("test_resnet"), safetensors.torch.save(published))
     config = dataclasses.replace(RANDOM, frame=Frame(model="test_resnet", weights="pretrained", size=96))
     assert survey(config) == [Availability("frame", "timm--test_resnet.r160_in1k.safetensors", "cached")]
-    ref = prepare(config, store)["frame"]
+    ref = prepare(config, store, EXTRACTED)["spatial"]
     assert (ref.key, ref.kind) == ("weights/frame-test_resnet-pretrained.safetensors", "pretrained")
     network = build_frame_cnn("test_resnet")
     load(network, ref, store)
     assert all(torch.equal(tensor, published[name]) for name, tensor in network.state_dict().items())
     monkeypatch.setattr(recipes, "obtain", lambda source: pytest.fail("a finished root needs no cache"))
-    assert prepare(config, store)["frame"] == ref
+    assert prepare(config, store, EXTRACTED)["spatial"] == ref
 
 
 def test_an_unrecorded_file_never_passes_for_published_weights(store: CountingStore) -> None:
@@ -206,7 +210,7 @@ def test_an_unrecorded_file_never_passes_for_published_weights(store: CountingSt
     config = dataclasses.replace(RANDOM, frame=Frame(model="test_resnet", weights="pretrained", size=96))
     store.put("weights/frame-test_resnet-pretrained.safetensors", b"somebody else's")
     network = build_frame_cnn("test_resnet")
-    load(network, prepare(config, store)["frame"], store)
+    load(network, prepare(config, store, EXTRACTED)["spatial"], store)
     assert torch.equal(network.state_dict()["conv1.0.weight"], published["conv1.0.weight"])
 
 
@@ -218,7 +222,7 @@ def test_a_file_that_lacks_tensors_is_refused_not_filled_up_at_random(store: Cou
     put_into_cache(source, safetensors.torch.save(kept or {"other": torch.zeros(1)}))
     config = dataclasses.replace(RANDOM, frame=Frame(model="test_resnet", weights="pretrained", size=96))
     with pytest.raises(InputError, match=source.file_name):
-        prepare(config, store)
+        prepare(config, store, EXTRACTED)
     assert store.written == []
 
 
@@ -230,13 +234,15 @@ def test_pretrained_audio_brings_its_pca_along(
     sources = [publish(tmp_path, content) for content in (network.state_dict(), pca)]
     monkeypatch.setattr(recipes, "_audio_sources", lambda pca: sources[: 1 + pca])
     config = dataclasses.replace(RANDOM, audio=Audio(weights="pretrained", pca=True))
-    with_pca = prepare(config, store)["audio"]
+    with_pca = prepare(config, store, EXTRACTED)["audio"]
     filled = TinyVGGish()
     eigenvectors, means = pca_of(load(filled, with_pca, store)) or (None, None)
     assert torch.equal(filled.layer.weight, network.layer.weight)
     assert eigenvectors is not None and torch.equal(eigenvectors, torch.eye(128))
     assert means is not None and torch.equal(means, torch.arange(128.0))
-    without = prepare(dataclasses.replace(config, audio=Audio(weights="pretrained", pca=False)), store)["audio"]
+    without = prepare(dataclasses.replace(config, audio=Audio(weights="pretrained", pca=False)), store, EXTRACTED)[
+        "audio"
+    ]
     assert without.key != with_pca.key
     assert pca_of(load(TinyVGGish(), without, store)) is None
 
@@ -257,7 +263,7 @@ def test_the_released_files_are_those_torchvggish_names() -> None:
 
 def test_random_flow_weights_follow_the_seed(store: CountingStore) -> None:
     config = dataclasses.replace(RANDOM, flow=Flow(model="liteflownet", weights="random"))
-    refs = prepare(config, store)
+    refs = prepare(config, store, EXTRACTED)
     network = load_ptlflow("liteflownet")
     load(network, refs["flow"], store)
     with torch.random.fork_rng(devices=[]):

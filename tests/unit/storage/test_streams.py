@@ -1,0 +1,67 @@
+"""Which streams a configuration asks for, and that a row of the table is all that there is to a stream."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actionrec import config
+from actionrec.errors import InputError
+from actionrec.storage.root import open_root
+from actionrec.storage.stages import STAGES
+from actionrec.storage.streams import STREAMS, above, extracted, wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ("flow", "spatial", "motion", "audio")),
+        ({"streams": ["spatial"]}, ("flow", "spatial")),
+        ({"streams": ["spatial"], "sampling": {"method": "uniform"}}, ("spatial",)),
+        ({"streams": ["spatial"], "sampling": {"method": "constant"}}, ("spatial",)),
+        ({"streams": ["motion"], "sampling": {"method": "uniform"}}, ("flow", "spatial", "motion")),
+        ({"streams": ["audio"]}, ("audio",)),
+        ({"streams": ["spatial"], "sampling": {"method": "uniform"}, "tune": {"stream": "audio"}}, ("spatial",)),
+        ({"streams": ["audio"], "tune": {"stream": "motion", "in_run": True}}, ("flow", "spatial", "motion", "audio")),
+        ({"streams": ["spatial"], "data": {"dataset": "features"}}, ("spatial",)),
+    ],
+)
+def test_what_is_asked_for_comes_with_what_it_is_made_from(settings: dict[str, Any], expected: tuple[str, ...]) -> None:
+    asked = config.load([settings])
+    assert wanted(asked) == expected
+    assert extracted(asked) == tuple(name for name in expected if name != "motion")
+
+
+@pytest.mark.parametrize("settings", [{"streams": ["spatial", "sound"]}, {"tune": {"stream": "flow"}}])
+def test_a_stream_that_there_is_not_is_named_with_those_that_there_are(
+    tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    words = r"(streams\[1\]|tune\.stream) must be one of spatial, motion, audio, not '(sound|flow)'"
+    with pytest.raises(InputError, match=words):
+        open_root(str(tmp_path), [settings])
+    with pytest.raises(InputError, match=words):
+        wanted(config.load([settings]))
+
+
+def test_what_a_stream_is_made_from_comes_before_it() -> None:
+    order = list(STREAMS)
+    for name in STREAMS:
+        for upper in above(name, config.Config()):
+            assert order.index(upper) < order.index(name)
+            assert list(STAGES).index(upper) < list(STAGES).index(name)
+
+
+def test_two_that_set_different_things_at_once_keep_both(tmp_path: Path) -> None:
+    open_root(str(tmp_path)).save_config()
+    one = open_root(str(tmp_path), [{"streams": ["audio"], "audio": {"weights": "random", "pca": False}}])
+    other = open_root(str(tmp_path), [{"streams": ["spatial"], "frame": {"size": 64}}])
+    for driver in (one, other):
+        driver.save_config()
+    kept = open_root(str(tmp_path)).config
+    assert (kept.audio.weights, kept.frame.size, kept.streams) == ("random", 64, ("spatial",))
+    before = open_root(str(tmp_path)).store.versions("")
+    one.save_config()  # its streams come last now, and nothing else has gone
+    kept = open_root(str(tmp_path)).config
+    assert (kept.audio.weights, kept.frame.size, kept.streams) == ("random", 64, ("audio",))
+    one.save_config()
+    assert before.keys() == open_root(str(tmp_path)).store.versions("").keys()

@@ -94,16 +94,12 @@ def extract(
 
 
 def begin_streams(root: Root, streams: Sequence[str], weights: Mapping[str, WeightsRef]) -> dict[str, str]:
-    """Begin these streams, in order; their fingerprints. What is to be replaced and not wanted now goes, too."""
-    if not root.config.finetune.blocks:
-        root.clear("finetune")  # `--replace finetune --set finetune.blocks=0` takes a fine-tuning back
+    """Begin these streams, in order; their fingerprints."""
     made: dict[str, str] = {}
     for name, row in STREAMS.items():
         if name in streams:
             own = {f"{row.section} weights": weights[name].sha256} if name in weights else {}
             made[name] = begin(root, name, own | made_from(root, *row.needs(root.config)))
-        elif row.decoded:
-            root.clear(name)
     return made
 
 

@@ -92,7 +92,7 @@ def survey(config: Config) -> list[Availability]:
     ]
 
 
-TUNED_REMEDY = "restore it, or tune again with `actionrec run --replace spatial`"
+TUNED_REMEDY = "restore it, or tune again with `actionrec run --replace finetune`"
 TUNED = layout.model(layout.FRAME_CNN) + models.WEIGHTS
 
 

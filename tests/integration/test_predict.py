@@ -215,9 +215,16 @@ def other(place: str, name: str) -> Callable[[bytes], bytes]:
         ("models/fusion/config.json", gone, "no finished model"),
         ("models/rnn-spatial/config.json", other("", "fingerprint"), "other settings"),
         ("stages/fusion.json", gone, "actionrec train fusion"),
-        ("stages/fusion.json", other("inputs", "rnn"), "fusion was made from another rnn"),
-        ("stages/rnn.json", other("inputs", "motion"), "rnn was made from another motion"),
-        ("stages/extract.json", other("inputs", "frame"), "other weights"),
+        ("stages/fusion.json", other("inputs", "embeddings"), "fusion was made from another embeddings"),
+        ("stages/embeddings.json", other("inputs", "rnn-audio"), "embeddings was made from another rnn-audio"),
+        ("stages/rnn-motion.json", other("inputs", "motion"), "rnn-motion was made from another motion"),
+        ("stages/motion_cnn.json", other("inputs", "flow"), "motion_cnn was made from another flow"),
+        ("stages/spatial.json", other("inputs", "flow"), "spatial was made from another flow"),
+        (
+            "stages/audio.json",
+            other("inputs", "audio weights"),
+            "audio was made with other weights",
+        ),
     ],
 )
 def test_a_root_that_is_not_whole_ends_it_before_any_video(

@@ -17,8 +17,9 @@ from actionrec.distributed.session import kept, session
 from actionrec.distributed.subjects import SequenceLoader
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout
-from actionrec.storage.root import Root, open_root
-from actionrec.storage.samples import made_with, samples
+from actionrec.storage.models import seeded
+from actionrec.storage.root import Root, begin, open_root
+from actionrec.storage.samples import learnt_inputs, made_with, samples
 from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file
 from tests.tiny_roots import actionrec, snapshot
 
@@ -158,14 +159,14 @@ def test_what_cannot_be_trained_on_is_refused_in_one_sentence(
 
 def test_changed_settings_are_refused_by_name(trained: Root, capsys: pytest.CaptureFixture[str]) -> None:
     code, sentence = refusal(capsys, "train", "rnn", "--root", trained.store.url, "--set", "rnn.units=16")
-    assert code == 2 and "rnn.units" in sentence and "--replace rnn" in sentence
+    assert code == 2 and "rnn.units" in sentence and "--replace rnn to delete" in sentence
     code, sentence = refusal(capsys, "train", "rnn", "--root", trained.store.url, "--set", "motion.lr=0.5")
     assert code == 2 and "motion.lr" in sentence
 
 
 def test_a_root_without_features_says_what_to_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = make_root(tmp_path / "root")
-    root.store.delete(layout.stage("extract"))
+    root.store.delete(layout.stage("flow"))
     code, sentence = refusal(capsys, "train", "motion", "--root", root.store.url)
     assert code == 2 and "actionrec extract" in sentence
 
@@ -214,11 +215,7 @@ def test_a_damaged_checkpoint_is_named_and_not_written_over(
     data: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = make_root(tmp_path / "root", settings={"streams": ["spatial"]})
-    from actionrec.storage.models import seeded
-    from actionrec.storage.root import fingerprint
-    from actionrec.storage.samples import rnn_inputs
-
-    own = seeded(fingerprint("rnn", root.config, rnn_inputs(root)), 0)
+    own = seeded(begin(root, "rnn-spatial", learnt_inputs(root, "spatial")), 0)
     key = "models/rnn-spatial/checkpoint.safetensors"
     root.store.put(key, own.encode().ljust(64) + data)
     code, sentence = refusal(capsys, "train", "rnn", "--root", root.store.url)

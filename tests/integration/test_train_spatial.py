@@ -122,15 +122,16 @@ def test_a_rerun_of_finished_tuning_writes_nothing_and_starts_no_ray(
 
 
 def test_extraction_uses_the_tuned_network_and_says_so(tuned: Tuned, extracted: Path, untuned: Path) -> None:
-    made = [record(open_root(str(root)), "extract") for root in (extracted, untuned)]
+    made = [record(open_root(str(root)), "spatial") for root in (extracted, untuned)]
     assert made[0]["fingerprint"] != made[1]["fingerprint"]
-    assert made[0]["inputs"] == made[1]["inputs"] | {"frame": tuned.model.config["sha256"]}
+    own = {"frame weights": tuned.model.config["sha256"], "finetune": tuned.model.config["fingerprint"]}
+    assert made[0]["inputs"] == made[1]["inputs"] | own
     mine, theirs = (features(root, "spatial").set_index("video_id")["embedding"] for root in (extracted, untuned))
     assert set(mine.index) == set(theirs.index) == {clip_name(n) for n in range(13)}
     assert all(np.abs(np.stack(mine[i]) - np.stack(theirs[i])).max() > 1e-3 for i in mine.index)
     assert outcomes(extracted) == outcomes(untuned)
     root = open_root(str(extracted))
-    ref = prepare(root.config, root.store)["frame"]
+    ref = prepare(root.config, root.store, ["spatial"])["spatial"]
     assert ref.kind == "random" and "last 2 blocks fine-tuned" in ref.description
 
 
@@ -152,9 +153,17 @@ def test_the_same_seed_and_workers_give_the_same_network_and_a_killed_runs_notes
 
 
 def test_changed_settings_are_refused_by_name(tuned: Tuned, capsys: pytest.CaptureFixture[str]) -> None:
-    for key, value in (("blocks", 1), ("lr", 0.5), ("blocks", 0)):
+    for key, value in (("blocks", 1), ("lr", 0.5)):
         assert actionrec("extract", "--root", tuned.root, "--set", f"finetune.{key}={value}") == 2
         assert f"finetune.{key}" in capsys.readouterr().err
+
+
+def test_without_the_tuning_the_frames_are_others(extracted: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot(extracted)
+    assert actionrec("extract", "--root", extracted, "--set", "finetune.blocks=0") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "spatial was made with other inputs finetune, inputs frame weights" in said and "--replace spatial" in said
+    assert snapshot(extracted) == before
 
 
 def test_extraction_before_tuning_says_what_to_run(
@@ -163,7 +172,7 @@ def test_extraction_before_tuning_says_what_to_run(
     root = catalogued(tmp_path, tuned.source, *SET)
     assert actionrec("extract", "--root", root) == 2
     assert "actionrec train spatial" in capsys.readouterr().err
-    assert not (root / "stages/extract.json").exists()
+    assert not (root / "stages/spatial.json").exists()
 
 
 def test_what_cannot_be_tuned_is_refused_before_anything_is_begun(tuned: Tuned, tmp_path: Path) -> None:
@@ -198,25 +207,25 @@ def test_a_damaged_tuned_network_is_refused_and_not_removed(tuned: Tuned, tmp_pa
     load(build_frame_cnn("test_resnet"), ref, store)
     data = store.read(ref.key)
     store.put(ref.key, data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(InputError, match=r"model\.safetensors: its sha256 .*--replace spatial"):
+    with pytest.raises(InputError, match=r"model\.safetensors: its sha256 .*--replace finetune"):
         load(build_frame_cnn("test_resnet"), ref, store)
     assert store.exists(ref.key)
 
 
 def prepare_frame(tuned: Tuned, store: LocalStore) -> WeightsRef:
     link_weights(Path(store.url))
-    return prepare(open_root(str(tuned.root)).config, store)["frame"]
+    return prepare(open_root(str(tuned.root)).config, store, ["spatial"])["spatial"]
 
 
 def test_tuning_is_taken_back_by_replacing_it(tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "root"
     shutil.copytree(tuned.root, copy)
     monkeypatch.setattr("actionrec.distributed.extract.session", no_session)
-    assert actionrec("run", "--root", copy, "--replace", "spatial", "--set", "finetune.blocks=0") == 1
+    assert actionrec("run", "--root", copy, "--replace", "finetune", "--set", "finetune.blocks=0") == 1
     root = open_root(str(copy))
-    assert root.config.finetune.blocks == 0 and not root.begun("spatial")
+    assert root.config.finetune.blocks == 0 and not root.begun("finetune")
     assert not any((copy / "models/frame_cnn").iterdir())
-    assert record(root, "extract")["inputs"]["frame"] == tuned.model.config["start_sha256"]
+    assert record(root, "spatial")["inputs"]["frame weights"] == tuned.model.config["start_sha256"]
 
 
 def no_session(verbose: bool) -> None:

@@ -17,12 +17,11 @@ from actionrec.storage.root import Root
 from actionrec.storage.samples import (
     class_labels,
     extracted,
+    learnt_inputs,
     made_with,
-    motion_inputs,
     read_rows,
     read_sequences,
     revisions,
-    rnn_inputs,
     samples,
     tune_inputs,
     with_stream,
@@ -61,7 +60,7 @@ def test_a_part_without_its_mark_does_not_count(tmp_path: Path) -> None:
 
 def test_test_videos_have_no_say_in_a_fingerprint_and_training_videos_have(tmp_path: Path) -> None:
     def fingerprint_of(name: str, videos: list[Clip]) -> dict[str, str]:
-        return rnn_inputs(make_root(tmp_path / name, videos, {"streams": ["spatial"]}))
+        return learnt_inputs(make_root(tmp_path / name, videos, {"streams": ["spatial"]}), "spatial")
 
     all_of_them = clips()
     last = {split: next(c for c in reversed(all_of_them) if c.split == split) for split in ("test", "train", "val")}
@@ -79,7 +78,8 @@ def test_what_learnt_from_a_file_that_has_changed_is_out_of_date(tmp_path: Path)
         counts = pa.array([1 if place == first else None for place in range(catalog.num_rows)], pa.int32())
         changed = catalog.set_column(catalog.schema.get_field_index("revision"), "revision", counts)
         root.store.put(layout.CATALOG, schema.to_parquet(changed, "x"))
-        return rnn_inputs(root), motion_inputs(root), tune_inputs(root)["test videos"], revisions(root.catalog())
+        learnt = (learnt_inputs(root, stream) for stream in ("spatial", "flow"))
+        return *learnt, tune_inputs(root)["test videos"], revisions(root.catalog())
 
     rnn, motion, judged, none = inputs(None)
     assert none == []

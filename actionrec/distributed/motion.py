@@ -112,7 +112,7 @@ class MotionWorker:
         self._job = job
         self._root = open_store(job.root_url, job.config.storage)
         self._output = open_store(job.output_url, job.config.storage)
-        self._embedder = load_motion(self._output, job.fingerprint, job.config, device)
+        self._embedder = load_motion(self._output, job.above["motion_cnn"], job.config, device)
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit the motion features of one part, an item being {"video_id": ...}."""

@@ -26,7 +26,7 @@ from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import named_file
-from actionrec.storage.streams import STREAMS, wanted
+from actionrec.storage.streams import STREAMS, extracted
 from actionrec.storage.weights import WeightsRef, prepare
 
 TOP = 5
@@ -70,9 +70,10 @@ class Predictor:
         self._motion = None
         if "motion" in config.streams:
             self._motion = load_motion(root.output, record(root, "motion_cnn")["fingerprint"], config, device)
-        weights = prepare(config, root.store)
+        streams = extracted(config)
+        weights = prepare(config, root.store, streams)
         _check_weights(root, weights)
-        self._streams = Streams(config, weights, root.store, device)
+        self._streams = Streams(config, weights, root.store, device, streams)
         self._decoder = Decoder(config.clip, config.limits)
 
     def __enter__(self) -> "Predictor":
@@ -174,8 +175,6 @@ def _check_ancestry(root: Root) -> None:
 
 def _check_weights(root: Root, weights: Mapping[str, WeightsRef]) -> None:
     """InputError where a stream was made with other weights than this configuration's."""
-    mine = {f"{name} weights": ref.sha256 for name, ref in weights.items()}
-    for stream in (name for name in wanted(root.config) if STREAMS[name].decoded):
-        inputs = record(root, stream)["inputs"]
-        if any(mine.get(name, used) != used for name, used in inputs.items()):
+    for stream, ref in weights.items():
+        if record(root, stream)["inputs"].get(f"{STREAMS[stream].section} weights") != ref.sha256:
             raise InputError(f"{root.store.url}: {stream} was made with other weights; use --replace {stream}")

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from actionrec.storage.layout import part_of_mark
-from tests.tiny_roots import actionrec, committed_files
+from tests.tiny_roots import STREAMS, actionrec, committed_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 JOB = REPOSITORY / "jobs/extract.py"
@@ -99,9 +99,10 @@ def processes(variable: str, command: bytes = b"") -> list[int]:
 
 
 def marks(root: Path) -> set[int]:
-    """The parts committed so far."""
-    names = (f"features/status/{path.name}" for path in (root / "features/status").glob("extract-*"))
-    return {part for part in map(part_of_mark, names) if part is not None}
+    """The parts of which every stream is committed so far."""
+    names = [f"features/status/{path.name}" for path in (root / "features/status").glob("*")]
+    found = [{part_of_mark(stream, name) for name in names} - {None} for stream in STREAMS]
+    return {part for part in set.intersection(*found) if part is not None}
 
 
 def finish(root: Path, *more: object) -> None:

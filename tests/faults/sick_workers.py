@@ -36,10 +36,10 @@ class Counted(PartWorker):
 class LosesItsDevice(Counted):
     """Each time at that video. From then on nothing can be computed in that process any more."""
 
-    def _compute(self, loaded: Any, given_up: Any) -> Any:
+    def _compute(self, making: Any, loaded: Any, given_up: Any) -> Any:
         if loaded.video.video_id == AT and given_up is None and self.loses():
-            self._streams._flow = self._streams._frame = self._streams._audio = lost  # type: ignore[assignment]
-        return super()._compute(loaded, given_up)
+            self._streams._extractors = dict.fromkeys(self._streams._extractors, lost)
+        return super()._compute(making, loaded, given_up)
 
     def loses(self) -> bool:
         return True

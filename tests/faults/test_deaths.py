@@ -1,6 +1,7 @@
 """Deaths of a part's worker, life after life: the real board, actor and part, without networks, processes or Ray."""
 
 import errno
+import io
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,18 +9,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as parquet
 import pytest
 import ray
 import torch
 
+from actionrec.config import Config
 from actionrec.distributed.actor import _Actor
 from actionrec.distributed.board import Board, BoardWatcher
+from actionrec.distributed.making import Making
 from actionrec.distributed.part import Loaded, PartWorker, Video
 from actionrec.distributed.streams import Computed
 from actionrec.distributed.watcher import CRASHES, turned
 from actionrec.errors import ActionrecError, VideoError
-from actionrec.storage.local_store import LocalStore
-from actionrec.storage.reopening import Kept
+from actionrec.storage import layout
 from tests.tiny_roots import STREAMS
 
 PLACE = "node 192.0.2.1"
@@ -54,6 +57,24 @@ class NearWatcher(BoardWatcher):
         self._part, self._video_id = -1, ""
 
 
+class Shelf:
+    """A store of which nothing is there but what is put."""
+
+    url = "memory"
+
+    def __init__(self) -> None:
+        self.data: dict[str, bytes] = {}
+
+    def read(self, key: str) -> bytes:
+        try:
+            return self.data[key]
+        except KeyError:
+            raise FileNotFoundError(key) from None
+
+    def put(self, key: str, data: bytes) -> None:
+        self.data[key] = data
+
+
 class Life(PartWorker):
     """A worker whose loading and computing are what the test says, by video; keeps what it stores."""
 
@@ -63,22 +84,22 @@ class Life(PartWorker):
         self._streams = SimpleNamespace(  # type: ignore[assignment]
             table=lambda stream, rows: pa.table({"video_id": pa.array([video_id for video_id, _ in rows], pa.string())})
         )
-        self.stored: dict[str, Any] = {}
+        self._root = Shelf()  # type: ignore[assignment]
+        made = dict.fromkeys(STREAMS, "fingerprint")
+        self._job = SimpleNamespace(config=Config(), made=made, streams=STREAMS)  # type: ignore[assignment]
 
-    def _kept(self, part: int) -> Kept:
-        return Kept(LocalStore(os.devnull), part, "nothing is", {})
+    @property
+    def stored(self) -> dict[str, pa.Table]:
+        return {key: parquet.read_table(io.BytesIO(data)) for key, data in self._root.data.items()}  # type: ignore[attr-defined]
 
     def _load(self, video: Video) -> Loaded:
         self._loading(video.video_id)
         return Loaded(video)
 
-    def _compute(self, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
+    def _compute(self, making: Making, loaded: Loaded, given_up: VideoError | None) -> dict[str, Computed]:
         if given_up is None:
             self._computing(loaded.video.video_id)
         return dict.fromkeys(STREAMS, Computed(None if given_up else {}, given_up, 0.0))
-
-    def _put(self, key: str, table: Any) -> None:
-        self.stored[key] = table
 
 
 class Course:
@@ -99,9 +120,12 @@ class Course:
     @property
     def given_up(self) -> set[str]:
         assert self.receipt["error"] == ""
-        *tables, status = self.life.stored.values()
-        rows = status.to_pylist()
-        assert [row["video_id"] for row in rows] == [video_id for video_id in self.ids for _ in STREAMS]
+        stored = self.life.stored
+        assert list(stored) == [key(stream, 0) for stream in STREAMS for key in (layout.feature, layout.commit_mark)]
+        tables = [stored[layout.feature(stream, 0)] for stream in STREAMS]
+        marks = [stored[layout.commit_mark(stream, 0)].to_pylist() for stream in STREAMS]
+        assert all([row["video_id"] for row in mark] == self.ids for mark in marks)
+        rows = [row for mark in marks for row in mark]
         assert {row["reason"] for row in rows if row["status"] == "failed"} <= {"worker_crash"}
         found = {row["video_id"]: row for row in rows if row["status"] == "failed"}
         assert all(f"ended its worker {CRASHES} times" in row["detail"] for row in found.values())

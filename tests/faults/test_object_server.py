@@ -18,8 +18,8 @@ IDS = [clip_name(number) for number in NUMBERS]
 
 
 def marks(store: Swift) -> int:
-    """Parts committed so far, asked of the servers that are still there."""
-    listed = store.client().list_objects_v2(Bucket=store.bucket, Prefix="root/features/status/extract-")
+    """Parts whose last stream is committed so far, asked of the servers that are still there."""
+    listed = store.client().list_objects_v2(Bucket=store.bucket, Prefix="root/features/status/audio-")
     return int(listed["KeyCount"])
 
 

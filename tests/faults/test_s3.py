@@ -102,8 +102,8 @@ def test_errors_that_pass_are_not_noticed(make_bucket: Callable[[str], Bucket], 
             ("reset", r"PUT .*/flow/part-000001", 1),
             ("lost", r"PUT .*/audio/part-000002", 1),
             ("lost", r"PUT .*/plan/", 1),
-            ("lost", r"PUT .*/stages/extract.json", 1),
-            ("503", r"PUT .*/extract-000003", 2),
+            ("lost", r"PUT .*/stages/spatial.json", 1),
+            ("503", r"PUT .*/status/audio-000003", 2),
         )
     ]
     assert bucket.extract() == 0

@@ -77,7 +77,8 @@ def test_a_rerun_writes_nothing_and_what_was_lost_is_written_again(imported: Pat
     before = snapshot(imported)
     assert actionrec("import", features, "--root", imported) == 0
     assert snapshot(imported) == before
-    mark = next((imported / "features/status").glob("extract-*1.parquet"))
+    assert {path.name for path in (imported / "features").iterdir()} == {"plan", "spatial", "status"}
+    mark = next((imported / "features/status").glob("spatial-*1.parquet"))
     content = mark.read_bytes()
     mark.unlink()
     assert actionrec("import", features, "--root", imported) == 0

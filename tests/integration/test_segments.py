@@ -117,7 +117,8 @@ def test_a_rerun_computes_nothing_and_other_parts_give_the_same(
 def test_the_file_of_many_segments_is_fetched_once(cut: Cut, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     root = open_root(str(cut.root))
     videos = source_videos(root.catalog(), root.config)
-    job = Job(root.config, str(tmp_path), source_folder(root.config.data), weights()[1], "fingerprint")
+    made = dict.fromkeys(STREAMS, "fingerprint")
+    job = Job(root.config, str(tmp_path), source_folder(root.config.data), weights()[1], made, STREAMS)
     link_weights(tmp_path)
     worker, read = PartWorker(job, "cpu"), []
     fetch = worker._source.read

@@ -363,7 +363,8 @@ def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
     configs = [root.config, *([root.stored] if root.stored else [])]
     if root.replaced and not any(STAGES[stage].made(each) for stage in root.replaced for each in configs):
         raise InputError(
-            f"--replace {root.replaced[0]}: nothing in these settings makes it; leave --replace out, or look at streams"
+            f"--replace {root.replaced[0]}: nothing makes it with streams={list(root.config.streams)} and these "
+            "settings; leave --replace out"
         )
 
 

@@ -11,7 +11,7 @@ import yaml
 
 from actionrec.config import load
 from actionrec.errors import InputError
-from actionrec.storage.recipes import recipes
+from actionrec.storage import recipes
 from tests.tiny_roots import TINY, actionrec, clip, clip_name
 
 
@@ -136,4 +136,4 @@ def test_no_name_of_a_network_is_a_place_to_load_it_from(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     config = load([{section: named}])
     with pytest.raises(InputError, match=rf"{section}\.{next(iter(named))}"):
-        recipes(config)[section].make()
+        getattr(recipes, section)(config).make()

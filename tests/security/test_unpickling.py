@@ -96,7 +96,7 @@ def test_the_rule_finds_what_it_forbids(source: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        "features/status/extract-000000.parquet",
+        "features/status/spatial-000000.parquet",
         "features/spatial/part-000000.parquet",
         "catalog.parquet",
         "config.yaml",

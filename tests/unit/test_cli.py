@@ -20,7 +20,7 @@ SURFACE = {
     "synth": {"OUT", "--groups", "--clips-per-group", "--seconds", "--seed"},
     "catalog": {"SOURCE", "--dataset", "--split"} | ON_A_ROOT,
     "import": {"FILE"} | ON_A_ROOT,
-    "extract": {"--retry-failed"} | ON_A_ROOT,
+    "extract": {"--retry-failed", "--reuse"} | ON_A_ROOT,
     "train motion": ON_A_ROOT,
     "train rnn": {"--stream"} | ON_A_ROOT,
     "train fusion": ON_A_ROOT,
@@ -34,6 +34,7 @@ SURFACE = {
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,
     "plan": {"--videos", "--seconds", "--nodes"} | COMMON | {"--root"},
+    "upgrade": COMMON | {"--root"},
     "doctor": COMMON | {"--root"},
     "version": set(),
 }
@@ -323,6 +324,6 @@ def test_a_run_says_at_once_what_would_be_in_vain_or_fail_at_its_end(
 def test_a_run_of_imported_features_has_nothing_to_try_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for given, named in ((["--retry-failed"], "--retry-failed"), (["--replace", "spatial"], "--replace spatial")):
+    for given, named in ((["--retry-failed"], "--retry-failed"), (["--replace", "finetune"], "--replace finetune")):
         assert actionrec("run", "features.npz", "--root", tmp_path / "root", *given) == 2
         assert named in capsys.readouterr().err

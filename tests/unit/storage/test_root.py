@@ -312,7 +312,7 @@ def test_of_another_source_a_named_configuration_says_all_that_it_has_to_say(tmp
 
 
 def test_a_refusal_says_how_to_keep_before_how_to_delete(tmp_path: Path) -> None:
-    begin(catalogued(tmp_path), "extract", {"frame": "1"})
+    begin(catalogued(tmp_path), "audio", {})
     for layer, ways in (({"clip": {"max_s": 6}}, "leave `--config` or"), ({"data": {"source": "/x"}}, "leave SRC, ")):
         with pytest.raises(InputError, match=f"{ways}.*--root.*--replace"):
             open_root(str(tmp_path), [layer])

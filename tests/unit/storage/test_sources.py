@@ -29,7 +29,7 @@ def source(tmp_path: Path) -> Path:
     return tmp_path / "videos"
 
 
-def opened(source: Path, replace: str | None = None) -> Root:
+def opened(source: Path, replace: str | tuple[str, ...] = ()) -> Root:
     return open_root(str(source.parent / "root"), [{"data": {"source": str(source)}}], replace)
 
 

@@ -1,11 +1,3 @@
-"""`actionrec evaluate` as a script: what `ray job submit -- python jobs/evaluate.py` runs. Takes the same options."""
+from _verb import run
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a job's working directory is not installed
-
-from actionrec.cli import main
-
-if __name__ == "__main__":
-    main(["evaluate", *sys.argv[1:]])
+run("evaluate")

@@ -1,11 +1,3 @@
-"""`actionrec run` as a script: what `ray job submit -- python jobs/run.py` runs. Takes the same options."""
+from _verb import run
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a job's working directory is not installed
-
-from actionrec.cli import main
-
-if __name__ == "__main__":
-    main(["run", *sys.argv[1:]])
+run("run")

@@ -13,7 +13,7 @@ import typer
 
 from actionrec import __version__, config, verbs
 from actionrec.errors import ActionrecError, InputError
-from actionrec.reporting import console
+from actionrec.show import console
 
 if TYPE_CHECKING:
     from actionrec.storage.root import Root
@@ -346,7 +346,7 @@ def doctor(
     verbose: VerboseOption = False,
 ) -> None:
     """What this machine can do, and what would make a job fail here (exit code 1)."""
-    from actionrec.distributed.doctor import examine
+    from actionrec.doctor import examine
 
     settings = config.load(_layers(config_name, assignments))
     healthy = True

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from actionrec import config
 from actionrec.errors import ActionrecError, GoneError, InputError
-from actionrec.reporting import console
+from actionrec.show import console
 
 if TYPE_CHECKING:
-    from actionrec.distributed.networks import Listener
-    from actionrec.distributed.packed import Progress as Trials
-    from actionrec.distributed.reuse import Taken
-    from actionrec.distributed.train import Progress
+    from actionrec.cluster.packing import TrialsProgress
+    from actionrec.extraction.reuse import Taken
     from actionrec.storage.models import Model
     from actionrec.storage.parts import Reconciled
     from actionrec.storage.root import Root
+    from actionrec.training.progress import TrainingListener, TrainingProgress
 
 
 def synth(out: Path, spec: Any) -> None:
@@ -79,7 +78,7 @@ def _catalogued(root: "Root", table: Any, note: str) -> None:
 
 
 def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None = None) -> None:
-    from actionrec.distributed.extract import extract as compute
+    from actionrec.extraction.extract import extract as compute
 
     started = time.monotonic()
     with console.Display("videos") as display:
@@ -161,12 +160,12 @@ class _Show:
                 self._title, self.facts | {"time": f"{time.monotonic() - self._started:.0f} s"}, self.failures
             )
 
-    def listener(self) -> "Listener":
-        from actionrec.distributed.networks import Listener
+    def listener(self) -> "TrainingListener":
+        from actionrec.training.progress import TrainingListener
 
-        return Listener(self.on_epoch, self.display.update, self.on_stage)
+        return TrainingListener(self.on_epoch, self.display.update, self.on_stage)
 
-    def on_epoch(self, now: "Progress") -> None:
+    def on_epoch(self, now: "TrainingProgress") -> None:
         if now.name != self._network:
             self._network = now.name
             self.display.stage(f"{now.name} ({now.networks_done + 1} of {now.networks})", "epochs")
@@ -176,7 +175,7 @@ class _Show:
     def on_stage(self, text: str) -> None:
         self.display.stage(text, "videos")
 
-    def on_trials(self, now: "Trials") -> None:
+    def on_trials(self, now: "TrialsProgress") -> None:
         self.display.update(now.done, now.trials, now.failed, note=now.last)
 
     def on_trial_stage(self, text: str) -> None:
@@ -184,7 +183,7 @@ class _Show:
 
 
 def motion(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.networks import train_motion
+    from actionrec.training.motion_cnn import train_motion
 
     with _Show("motion") as show:
         model, found = train_motion(root, verbose=verbose, listener=show.listener())
@@ -196,7 +195,7 @@ def motion(root: "Root", verbose: bool) -> None:
 
 
 def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
-    from actionrec.distributed.networks import train_rnn
+    from actionrec.training.rnn import train_rnn
 
     with _Show("recurrent networks") as show:
         models = train_rnn(root, streams, verbose=verbose, listener=show.listener())
@@ -215,7 +214,7 @@ def _best(model: "Model") -> str:
 
 
 def spatial(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.spatial import train_spatial
+    from actionrec.training.finetune import train_spatial
 
     with _Show("frame CNN") as show:
         model = train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
@@ -227,7 +226,7 @@ def spatial(root: "Root", verbose: bool) -> None:
 
 
 def fusion(root: "Root") -> None:
-    from actionrec.stages.fuse import fuse
+    from actionrec.fusion.fuse import fuse
 
     with _Show("fusion") as show:
         show.facts |= fuse(root, on_stage=show.display.stage).facts()
@@ -235,7 +234,7 @@ def fusion(root: "Root") -> None:
 
 
 def tune_rnn(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.tune import tune_rnn as sweep
+    from actionrec.table1.sweep import tune_rnn as sweep
 
     with _Show("Table I") as show:
         found = sweep(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
@@ -250,7 +249,7 @@ def tune_rnn(root: "Root", verbose: bool) -> None:
 
 
 def tune_svm(root: "Root", verbose: bool) -> None:
-    from actionrec.distributed.tune_svm import tune_svm as search
+    from actionrec.fusion.search import tune_svm as search
 
     with _Show("search over the SVM") as show:
         found = search(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
@@ -260,7 +259,7 @@ def tune_svm(root: "Root", verbose: bool) -> None:
 
 
 def evaluate(root: "Root") -> None:
-    from actionrec.stages.evaluate import evaluate as judge
+    from actionrec.fusion.evaluate import evaluate as judge
 
     with _Show("evaluate") as show:
         show.facts |= judge(root, on_stage=show.display.stage).facts()
@@ -268,9 +267,10 @@ def evaluate(root: "Root") -> None:
 
 
 def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
-    from actionrec.distributed import holdout as without
-    from actionrec.distributed.networks import train_motion, train_rnn
-    from actionrec.stages.anomaly import fit_anomaly, holdout_all, score_anomaly
+    from actionrec.anomaly import holdout as without
+    from actionrec.anomaly.scores import fit_anomaly, holdout_all, score_anomaly
+    from actionrec.training.motion_cnn import train_motion
+    from actionrec.training.rnn import train_rnn
 
     with _Show("anomaly") as show:
 
@@ -290,7 +290,7 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
 
 
 def report(root: "Root") -> None:
-    from actionrec.stages.report import report as write
+    from actionrec.report.report import report as write
 
     with _Show("report") as show:
         show.facts |= write(root, on_stage=show.display.stage).facts()
@@ -299,9 +299,9 @@ def report(root: "Root") -> None:
 def plan(
     videos: int | None, seconds: float, nodes: Sequence[str], root: "Root | None", settings: config.Config
 ) -> None:
-    from actionrec.distributed.session import cores
-    from actionrec.stages.forecast import NODES, Node, cluster_of, forecast
-    from actionrec.stages.rates import assumed, measured
+    from actionrec.cluster.session import cores
+    from actionrec.planning.forecast import NODES, Node, cluster_of, forecast
+    from actionrec.planning.rates import assumed, measured
 
     if videos is None and root is None:
         raise InputError("how many videos? give --videos N, or --root with a catalog")
@@ -323,7 +323,7 @@ def plan(
 
 
 def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
-    from actionrec.distributed.predict import predict as look
+    from actionrec.predict import predict as look
 
     failed = 0
     with console.err.status("loading the networks"):
@@ -370,8 +370,8 @@ def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
 
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
-    from actionrec.distributed.session import kept
-    from actionrec.stages.detector import normal_classes
+    from actionrec.anomaly.detector import normal_classes
+    from actionrec.cluster.session import kept
     from actionrec.storage.samples import class_labels
     from actionrec.storage.stages import STAGES
     from actionrec.storage.streams import wanted

@@ -18,18 +18,18 @@ from verdicts import Outcome
 
 from actionrec import schema
 from actionrec.config import Rnn
-from actionrec.distributed.feed import DirectData, Feed
-from actionrec.distributed.subjects import RnnSubject
-from actionrec.distributed.trials import HeldLoader, read_held
+from actionrec.fusion import evaluate
+from actionrec.fusion.fuse import load_fused
 from actionrec.learning import fusion, metrics
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.loop import Workers, fit
-from actionrec.stages import evaluate
-from actionrec.stages.fuse import load_fused
-from actionrec.stages.labelled import labelled
+from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Sample, made_with, read_rows, samples, store_of, with_stream
 from actionrec.storage.streams import STREAMS
+from actionrec.table1.trial import HeldLoader, read_held
+from actionrec.training.batches import BatchPlan, DirectData
+from actionrec.training.rnn import RnnSpec
 
 
 class Average(nn.Module):
@@ -52,7 +52,7 @@ class Average(nn.Module):
 
 
 @dataclass(frozen=True)
-class AverageSubject(RnnSubject):
+class AverageSpec(RnnSpec):
     def build(self) -> nn.Module:  # type: ignore[override]
         return Average(self.training.dropout, self.loader.width, len(self.labels))
 
@@ -67,28 +67,28 @@ class Study:
     rnn: Rnn | None = None  # default: the root's
 
     def recurrent(self, seed: int) -> Outcome:
-        return self._train(RnnSubject, seed)
+        return self._train(RnnSpec, seed)
 
     def averaged(self, seed: int) -> Outcome:
         """The mean over time, trained by the same loop."""
-        return self._train(AverageSubject, seed)
+        return self._train(AverageSpec, seed)
 
     def averaged_svm(self, seed: int) -> Outcome:
         """The mean over time and the linear SVM of fusion, its normalisation chosen on validation."""
         parts = {split: (self._means(split), _targets(self._of(split))) for split in ("train", "val", "test")}
         model = fusion.fit(*parts["train"], *parts["val"], self._labels, self.root.config.fusion, seed)
-        return _judged(parts["test"][0].video_ids, model.decisions(parts["test"][0]), parts["test"][1], {})
+        return _outcome(parts["test"][0].video_ids, model.decisions(parts["test"][0]), parts["test"][1], {})
 
-    def _train(self, kind: type[RnnSubject], seed: int) -> Outcome:
+    def _train(self, kind: type[RnnSpec], seed: int) -> Outcome:
         settings = dataclasses.replace(self.root.config, rnn=self.rnn or self.root.config.rnn)
         width = next(iter(self._held.values())).shape[1]
         loader = HeldLoader(settings, self.root.store.url, self.stream, width, "", self._held)
-        subject = kind("", "", "", seed, self._labels, self._of("train"), self._of("val"), loader)
-        feed = Feed(loader, subject.train, subject.val, seed, settings.rnn.batch, settings.rnn.shuffle_batches)
-        data = DirectData(feed, "cpu")
+        to_train = kind("", "", "", seed, self._labels, self._of("train"), self._of("val"), loader)
+        plan = BatchPlan(loader, to_train.train, to_train.val, seed, settings.rnn.batch, settings.rnn.shuffle_batches)
+        data = DirectData(plan, "cpu")
         torch.manual_seed(seed)
-        network = subject.build()
-        subject.prepare(network, data, Workers())
+        network = to_train.build()
+        to_train.prepare(network, data, Workers())
         fitted = fit(network, data, settings.rnn, seed=seed)
         network.load_state_dict(fitted.tensors)
         test = self._of("test")
@@ -96,7 +96,7 @@ class Study:
         with torch.inference_mode():
             logits = network.eval()(torch.from_numpy(arrays["x"]), torch.from_numpy(arrays["lengths"]))
         notes = {"best_epoch": fitted.best_epoch, "val_top1": fitted.history[fitted.best_epoch].val_top1}
-        return _judged([each.video_id for each in test], logits.double().numpy(), _targets(test), notes)
+        return _outcome([each.video_id for each in test], logits.double().numpy(), _targets(test), notes)
 
     @cached_property
     def _labels(self) -> list[str]:
@@ -171,7 +171,7 @@ def _targets(chosen: Sequence[Sample]) -> NDArray[np.int64]:
     return np.array([each.target for each in chosen], np.int64)
 
 
-def _judged(
+def _outcome(
     ids: Sequence[str], scores_NC: NDArray[np.float64], target_N: NDArray[np.int64], notes: Mapping[str, float]
 ) -> Outcome:
     hits = (metrics.ranks(scores_NC, target_N) == 0).astype(float)
@@ -180,11 +180,11 @@ def _judged(
 
 def evaluated(root: Root, seed: int) -> dict[str, Outcome]:
     """Every subset of streams under each classifier, as `actionrec evaluate` judges them, by "METHOD STREAM+STREAM"."""
-    sides = labelled(root, seed)
+    sides = split_embeddings(root, seed)
     val, test = sides["val"], sides["test"]
-    settings = evaluate.own_settings(root, {each: labelled(root, each) for each in root.config.seeds})
+    settings = evaluate.own_settings(root, {each: split_embeddings(root, each) for each in root.config.seeds})
     return {
-        f"{each.method} {'+'.join(each.streams)}": _judged(
+        f"{each.method} {'+'.join(each.streams)}": _outcome(
             test.embeddings.video_ids,
             each.test,
             test.target,

@@ -34,7 +34,7 @@ import torch
 from verdicts import HEADER, RULE, Comparison, Outcome, table
 
 from actionrec import config
-from actionrec.distributed.session import cores
+from actionrec.cluster.session import cores
 from actionrec.media.synth import SynthSpec
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
@@ -163,17 +163,17 @@ def fusion(lab: Lab, root: Root) -> list[Comparison]:
     of_seeds = [
         lab.notebook.once(f"fusion/seed-{seed}", lambda seed=seed: _plain(arms.evaluated(root, seed))) for seed in SEEDS
     ]
-    judged = {arm: [Outcome(**found[arm]) for found in of_seeds] for arm in of_seeds[0] if arm != "seconds"}
+    by_arm = {arm: [Outcome(**found[arm]) for found in of_seeds] for arm in of_seeds[0] if arm != "seconds"}
     single = max(
-        (arm for arm in judged if "+" not in arm), key=lambda arm: sum(each.notes["val_top1"] for each in judged[arm])
+        (arm for arm in by_arm if "+" not in arm), key=lambda arm: sum(each.notes["val_top1"] for each in by_arm[arm])
     )
     everything = "+".join(root.config.streams)
     svm, average = f"svm {everything}", f"average {everything}"
-    _refuse_another_table(root, everything, judged[svm])
+    _refuse_another_table(root, everything, by_arm[svm])
     groups = arms.groups(root)
     return [
-        Comparison("a", svm, single, judged[svm], judged[single], groups),
-        Comparison("d", svm, average, judged[svm], judged[average], groups),
+        Comparison("a", svm, single, by_arm[svm], by_arm[single], groups),
+        Comparison("d", svm, average, by_arm[svm], by_arm[average], groups),
     ]
 
 
@@ -182,14 +182,14 @@ def order(lab: Lab, root: Root) -> list[Comparison]:
     found = []
     for stream in ("spatial", "motion"):
         study = arms.Study(root, stream, ORDER_CLASSES)
-        judged = {
+        by_arm = {
             "RNN": lab.notebook.outcomes(f"order/{stream}-rnn", study.recurrent),
             "mean over time, softmax": lab.notebook.outcomes(f"order/{stream}-softmax", study.averaged),
             "mean over time, SVM": lab.notebook.outcomes(f"order/{stream}-svm", study.averaged_svm),
         }
-        first, *others = judged
+        first, *others = by_arm
         found += [
-            Comparison("b", f"{stream} {first}", f"{stream} {each}", judged[first], judged[each], arms.groups(root))
+            Comparison("b", f"{stream} {first}", f"{stream} {each}", by_arm[first], by_arm[each], arms.groups(root))
             for each in others
         ]
     return found
@@ -197,15 +197,15 @@ def order(lab: Lab, root: Root) -> list[Comparison]:
 
 def optimizers(lab: Lab, root: Root) -> list[Comparison]:
     """(e), on the spatial stream of all classes."""
-    judged = {}
+    by_arm = {}
     for name, lr in {"nag": root.config.rnn.lr, **LIBRARY_LR}.items():
         rnn = dataclasses.replace(root.config.rnn, optimizer=name, lr=lr)
         study = arms.Study(root, "spatial", rnn=rnn)
-        judged[f"{name} {lr:g}"] = lab.notebook.outcomes(f"optimizers/{name}", study.recurrent)
-    first, *others = judged
+        by_arm[f"{name} {lr:g}"] = lab.notebook.outcomes(f"optimizers/{name}", study.recurrent)
+    first, *others = by_arm
     return [
         Comparison(
-            "e", _with_epochs(first, judged), _with_epochs(each, judged), judged[first], judged[each], arms.groups(root)
+            "e", _with_epochs(first, by_arm), _with_epochs(each, by_arm), by_arm[first], by_arm[each], arms.groups(root)
         )
         for each in others
     ]
@@ -217,12 +217,12 @@ def sampling(lab: Lab) -> tuple[list[Comparison], list[str]]:
     lab.notebook.once("bursts", lambda: bursts.write(videos, spec, cores()) or {})
     found, said = [], []
     for budget, cap in ((str(FEW), (f"sampling.max_frames={FEW}",)), ("the paper's", ())):
-        judged, groups = {}, {}
+        by_arm, groups = {}, {}
         for method in ("adaptive", "constant"):
             name = f"bursts-{method}-{'few' if cap else 'paper'}"
             lab.features(name, videos / bursts.CSV, "csv", (*lab.size.burst, *cap, f"sampling.method={method}"))
             root = lab.root(name)
-            judged[method] = lab.notebook.outcomes(f"sampling/{name}", arms.Study(root, "spatial").recurrent)
+            by_arm[method] = lab.notebook.outcomes(f"sampling/{name}", arms.Study(root, "spatial").recurrent)
             groups = arms.groups(root)
             seen = lab.notebook.once(f"sampling/{name}/seen", lambda root=root: arms.seen(root, spec))
             said.append(
@@ -230,7 +230,7 @@ def sampling(lab: Lab) -> tuple[list[Comparison], list[str]]:
                 f"burst, which {100 * seen['share']:.0f} % of the test clips show at all"
             )
         found.append(
-            Comparison("c", f"adaptive, budget {budget}", f"constant, budget {budget}", *judged.values(), groups)
+            Comparison("c", f"adaptive, budget {budget}", f"constant, budget {budget}", *by_arm.values(), groups)
         )
     probe = lab.notebook.once("sampling/probe", lambda: arms.burst_probe(lab.root("bursts-constant-paper"), spec))
     said.append(
@@ -240,8 +240,8 @@ def sampling(lab: Lab) -> tuple[list[Comparison], list[str]]:
     return found, said
 
 
-def _with_epochs(name: str, judged: Mapping[str, Sequence[Outcome]]) -> str:
-    return f"{name} ({', '.join(str(round(each.notes['best_epoch'] + 1)) for each in judged[name])} epochs)"
+def _with_epochs(name: str, by_arm: Mapping[str, Sequence[Outcome]]) -> str:
+    return f"{name} ({', '.join(str(round(each.notes['best_epoch'] + 1)) for each in by_arm[name])} epochs)"
 
 
 def _plain(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import torch
 from pyarrow import parquet
 
 from actionrec import config
-from actionrec.distributed.session import cores
+from actionrec.cluster.session import cores
 from actionrec.features.flow import DisFlow, mean_displacement_px
 from actionrec.features.frame_cnn import FrameCNN, build_frame_cnn, mean_std
 from actionrec.features.sampling import sample

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 
 from actionrec import config
-from actionrec.distributed.session import cores
-from actionrec.stages.forecast import Forecast, Node, cluster_of, forecast
-from actionrec.stages.rates import assumed, measured
+from actionrec.cluster.session import cores
+from actionrec.planning.forecast import Forecast, Node, cluster_of, forecast
+from actionrec.planning.rates import assumed, measured
 from actionrec.storage.root import open_root
 
 VIDEOS, SECONDS = 200, 2.0

@@ -28,10 +28,10 @@ import numpy as np
 import pyarrow as pa
 
 from actionrec import schema
+from actionrec.cluster.watcher import Watcher
 from actionrec.config import Extract
-from actionrec.distributed import extract
-from actionrec.distributed.part import Job
-from actionrec.distributed.watcher import Watcher
+from actionrec.extraction import extract
+from actionrec.extraction.part import ExtractionJob
 from actionrec.storage import layout
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples
@@ -44,7 +44,7 @@ CLASSES = 400
 class FakeWorker:
     """Commits parts as the real worker does, with embeddings of four numbers that nothing was decoded for."""
 
-    def __init__(self, job: Job, device: str) -> None:
+    def __init__(self, job: ExtractionJob, device: str) -> None:
         self._job, self._root = job, open_store(job.root_url, job.config.storage)
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:

@@ -5,8 +5,8 @@
 Settings of configs/demo.yaml on a root of its own: features of the demo's sizes (spatial [10, 1536]; 49 pairs of 80x60
 flow a clip, smooth noise through the codec) of 128 training and 32 validation videos in parts of 4; nothing is decoded.
 
-- bare: `learning.loop.fit` in this process on batches made in the same thread (`feed.DirectData`), one torch thread;
-- Ray: `distributed.train` with its workers, DistributedDataParallel and Ray Data, started anew for each run.
+- bare: `learning.loop.fit` in this process on batches made in the same thread (`batches.DirectData`), one torch thread;
+- Ray: `training.ray_train` with its workers, DistributedDataParallel and Ray Data, started anew for each run.
 
 Sides take turns, every other round in the opposite order; the Ray session is open all the time. Samples a second are
 training samples over the seconds of whole epochs, validation included, from each training's second epoch on: the first
@@ -31,13 +31,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from train_root import CLASSES, WIDTH, flow_bytes, make_root
 
-from actionrec.distributed.feed import DirectData, Feed
-from actionrec.distributed.session import cores, kept
-from actionrec.distributed.subjects import RnnSubject, SequenceLoader, StackLoader, StackSubject, Subject
-from actionrec.distributed.train import train
+from actionrec.cluster.session import cores, kept
 from actionrec.learning.loop import Workers, classify, fit
 from actionrec.storage.root import Root
 from actionrec.storage.samples import made_with, samples
+from actionrec.training.batches import BatchPlan, DirectData
+from actionrec.training.motion_cnn import MotionCnnSpec, StackLoader
+from actionrec.training.ray_train import train
+from actionrec.training.rnn import RnnSpec, SequenceLoader
+from actionrec.training.spec import TrainingSpec
 
 MATRIX = 2048  # rows and columns of the large product
 
@@ -66,7 +68,7 @@ class Run(NamedTuple):
     outside_s: float  # of epochs
 
 
-def subjects(root: Root, run: int) -> list[Subject]:
+def specs(root: Root, run: int) -> list[TrainingSpec]:
     """The spatial stream's recurrent network and the motion CNN, as the verbs make them, in folders of their own."""
     frames, stacks = samples(root, "spatial"), samples(root, "flow")
     seed, flow = root.config.seeds[0], root.config.flow
@@ -74,10 +76,10 @@ def subjects(root: Root, run: int) -> list[Subject]:
     of_frames = (seed, frames.labels, frames.of("train"), frames.of("val"))
     of_stacks = (seed, stacks.labels, stacks.of("train"), stacks.of("val"))
     return [
-        RnnSubject(
+        RnnSpec(
             "RNN", f"models/rnn-{run}/", "x", *of_frames, SequenceLoader(root.config, url, "spatial", WIDTH, features)
         ),
-        StackSubject(
+        MotionCnnSpec(
             "motion CNN",
             f"models/motion-{run}/",
             "x",
@@ -88,29 +90,29 @@ def subjects(root: Root, run: int) -> list[Subject]:
 
 
 def measure(side: Side, root: Root, run: int) -> Run:
-    chosen = subjects(root, run)
+    chosen = specs(root, run)
     started = time.perf_counter()
     if side.workers:
         how = dataclasses.replace(root.config.train, workers=side.workers, threads=side.threads, device="cpu")
         models = train(dataclasses.replace(root, config=dataclasses.replace(root.config, train=how)), "rnn", chosen)
         found = [model.history for model in models]
     else:
-        found = [bare(subject, side.threads) for subject in chosen]
+        found = [bare(spec, side.threads) for spec in chosen]
     seconds = time.perf_counter() - started
-    histories = {subject.name: history for subject, history in zip(chosen, found, strict=True)}
+    histories = {spec.name: history for spec, history in zip(chosen, found, strict=True)}
     return Run(histories, seconds - sum(epoch["seconds"] for history in found for epoch in history))
 
 
-def bare(subject: Subject, threads: int) -> list[dict[str, Any]]:
+def bare(spec: TrainingSpec, threads: int) -> list[dict[str, Any]]:
     """The history of a training in this process alone."""
     torch.set_num_threads(threads)
-    knobs = subject.training
-    feed = Feed(subject.loader, subject.train, subject.val, subject.seed, knobs.batch, knobs.shuffle_batches)
-    data = DirectData(feed, "cpu")
-    torch.manual_seed(subject.seed)
-    network = subject.build()
-    subject.prepare(network, data, Workers())
-    return [dataclasses.asdict(epoch) for epoch in fit(network, data, knobs, seed=subject.seed).history]
+    knobs = spec.training
+    plan = BatchPlan(spec.loader, spec.train, spec.val, spec.seed, knobs.batch, knobs.shuffle_batches)
+    data = DirectData(plan, "cpu")
+    torch.manual_seed(spec.seed)
+    network = spec.build()
+    spec.prepare(network, data, Workers())
+    return [dataclasses.asdict(epoch) for epoch in fit(network, data, knobs, seed=spec.seed).history]
 
 
 class Total(NamedTuple):
@@ -159,14 +161,14 @@ class Limit(NamedTuple):
     step_s: float  # with the optimiser
 
 
-def measure_limit(subject: Subject, threads: int, repeats: int) -> Limit:
+def measure_limit(spec: TrainingSpec, threads: int, repeats: int) -> Limit:
     """The step of the training loop on a batch of the training's own, beside the product on as many threads."""
     torch.set_num_threads(threads)
-    batch_size = subject.training.batch
-    feed = Feed(subject.loader, subject.train, subject.val, subject.seed, batch_size, 1)
-    batch = next(iter(DirectData(feed, "cpu").training(0)))
-    torch.manual_seed(subject.seed)
-    network = subject.build().train()
+    batch_size = spec.training.batch
+    plan = BatchPlan(spec.loader, spec.train, spec.val, spec.seed, batch_size, 1)
+    batch = next(iter(DirectData(plan, "cpu").training(0)))
+    torch.manual_seed(spec.seed)
+    network = spec.build().train()
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-6)
     left, right = torch.randn(MATRIX, MATRIX), torch.randn(MATRIX, MATRIX)
 
@@ -230,7 +232,7 @@ def main() -> None:
         root = make_root(Path(folder), epochs, counts)
         for number, side in enumerate(turns(rounds)):
             runs[side].append(measure(side, root, number))
-        rnn, motion = subjects(root, 0)
+        rnn, motion = specs(root, 0)
         limits = [measure_limit(motion, threads, repeats) for threads in sorted({1, min(2, cores())})]
     print(f"{cores()} cores, torch {torch.__version__}, Ray {ray.__version__}, Python {sys.version.split()[0]}")
     print(
@@ -238,8 +240,8 @@ def main() -> None:
         f"{flow_bytes(root.config.flow):.0f} bytes a pair of flow; {rounds} rounds of {epochs['rnn']} epochs (RNN) "
         f"and {epochs['motion']} (motion CNN), the first of each left out"
     )
-    for subject in (rnn, motion):
-        report(runs, subject.name)
+    for spec in (rnn, motion):
+        report(runs, spec.name)
     outside = [f"{side.name} {statistics.mean(run.outside_s for run in found):.0f}" for side, found in runs.items()]
     print(f"\nSeconds outside of epochs, both networks together: {', '.join(outside)}.")
     report_limits(limits, motion.training.batch)

@@ -6,7 +6,7 @@ Eight trials, the four smallest rows with two seeds, on rendered features of 25 
 person's own would be.
 
 - sweep: `actionrec tune rnn` as it is, the Ray session open, its trials packed on the cores;
-- bare: the same trials (`distributed.trials.run`) in as many processes as cores, one torch thread each, features held.
+- bare: the same trials (`table1.trial.run`) in as many processes as cores, one torch thread each, features held.
 
 Both sides train for one epoch and for --epochs, taking turns; what the further epochs cost is the slope, and the ratio
 is of slopes. What one epoch of the sweep takes beyond bare is its fixed cost (processes, features to workers, eight
@@ -31,17 +31,16 @@ import numpy as np
 import torch
 
 from actionrec import verbs
+from actionrec.cluster.session import cores, kept, session
 from actionrec.config import Rnn
-from actionrec.distributed import trials
-from actionrec.distributed.session import cores, kept, session
-from actionrec.distributed.trials import Held, Sweep, Trial
-from actionrec.learning.architectures import TABLE1
 from actionrec.learning.rnn import parameters
 from actionrec.storage import layout
-from actionrec.storage import trials as outcomes
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.samples import tune_inputs
+from actionrec.table1.architectures import TABLE1
+from actionrec.table1.outcomes import read_outcome
+from actionrec.table1.trial import Held, Sweep, Trial, hold, prepare, run
 
 CLASSES, FRAMES, WIDTH, SEEDS = 14, 25, 512, (0, 1)
 ROWS = sorted(TABLE1, key=lambda row: parameters(row.of(Rnn()), WIDTH, CLASSES))[:4]
@@ -91,13 +90,13 @@ def _ready(seconds: float) -> None:
 
 
 def _train(sweep: Sweep, trial: Trial) -> None:
-    trials.run(sweep, trial, _held, "cpu")
+    run(sweep, trial, _held, "cpu")
 
 
 def bare_s(features: Path, folder: Path, epochs: int) -> float:
     root = new_root(features, folder, epochs)
-    sweep = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
-    held = trials.hold(root, sweep)
+    sweep = prepare(root, begin(root, "tune", tune_inputs(root)))
+    held = hold(root, sweep)
     work = [Trial((row,), seed) for row in ROWS for seed in SEEDS]
     with ProcessPoolExecutor(cores(), get_context("spawn"), _hold, (held,)) as pool:
         list(pool.map(_ready, [1.0] * cores()))  # every process is up and holds the features
@@ -141,12 +140,12 @@ def product_rate() -> float:
 
 
 def report_rows(root: Root, rate: float) -> None:
-    found = trials.prepare(root, begin(root, "tune", tune_inputs(root)))
+    found = prepare(root, begin(root, "tune", tune_inputs(root)))
     frames = FRAMES * (6 * len(found.videos["train"]) + 2 * len(found.videos["val"]))
     print("\n| row | s an epoch | operations an epoch | of a large product's rate |\n|---|---|---|---|")
     for row in ROWS:
         fingerprint = seeded(found.fingerprint, SEEDS[0])
-        outcome = outcomes.read(root.store, row.name, SEEDS[0], fingerprint)
+        outcome = read_outcome(root.store, row.name, SEEDS[0], fingerprint)
         assert outcome is not None, layout.trial(row.name, SEEDS[0])
         seconds = statistics.median(epoch["seconds"] for epoch in outcome.history[1:])
         operations = frames * outcome.parameters

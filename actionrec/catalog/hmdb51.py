@@ -12,18 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from actionrec.catalog.official import Listed, add, lines, match
-from actionrec.catalog.source import (
-    Draft,
-    SourceFile,
-    Video,
-    below,
-    decoded,
-    is_hidden,
-    left_out,
-    nfc,
-    stem,
-    videos_of,
-)
+from actionrec.catalog.source import Draft, SourceFile, Video, below, decoded, is_hidden, left_out, nfc, stem, videos_of
 from actionrec.errors import InputError
 
 LIST_FOLDER = "testTrainMulti_7030_splits/"  # where the lists usually lie; any folder will do

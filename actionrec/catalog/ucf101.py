@@ -14,18 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 
 from actionrec.catalog.official import Listed, add, lines, match
-from actionrec.catalog.source import (
-    Draft,
-    SourceFile,
-    Video,
-    below,
-    decoded,
-    is_hidden,
-    left_out,
-    nfc,
-    stem,
-    videos_of,
-)
+from actionrec.catalog.source import Draft, SourceFile, Video, below, decoded, is_hidden, left_out, nfc, stem, videos_of
 from actionrec.errors import InputError
 
 LIST_FOLDERS = ("ucfTrainTestlist/", "", "splits/")

@@ -1,0 +1,1 @@
+"""Frames, flow and sound as numbers. Pure: arrays in, arrays out."""

@@ -6,7 +6,7 @@ from typing import Any
 from actionrec.config import Config
 from actionrec.errors import Reason, VideoError
 from actionrec.features.cost import Cost, counted
-from actionrec.features.extractor import Absent, Clip, Fill, Row, finite
+from actionrec.features.extractor import Absent, DecodedVideo, Fill, Row, finite
 from actionrec.features.vggish import WIDTH, VGGish, build_vggish, example_time_s, log_mel_examples, pca_of
 
 
@@ -20,7 +20,7 @@ class AudioExtractor:
         pca = pca_of(fill(network))
         self._audio = VGGish(network, device=device, batch=config.extract.audio_batch, pca=pca)
 
-    def __call__(self, clip: Clip, above: Mapping[str, Mapping[str, Any]]) -> Row | Absent:
+    def __call__(self, clip: DecodedVideo, above: Mapping[str, Mapping[str, Any]]) -> Row | Absent:
         if clip.audio_reason is Reason.CORRUPT:
             raise VideoError(Reason.CORRUPT, f"the audio track cannot be decoded: {clip.audio_error}")
         if clip.audio is None:

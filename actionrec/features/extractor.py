@@ -16,7 +16,7 @@ Row = dict[str, Any]  # the columns of a stream's table but for video_id
 Fill = Callable[[nn.Module], Mapping[str, torch.Tensor]]  # gives a network its weights; what is left belongs to none
 
 
-class Clip(Protocol):
+class DecodedVideo(Protocol):
     """A decoded video, as `media.decode` gives it. The time of frame k is exactly pts_ticks[k] * time_base seconds."""
 
     @property
@@ -49,14 +49,14 @@ class Extractor(Protocol):
     def width(self) -> int:
         """Of an embedding; 0 where the stream has none."""
 
-    def __call__(self, clip: Clip, above: Mapping[str, Mapping[str, Any]]) -> Row | Absent:
+    def __call__(self, clip: DecodedVideo, above: Mapping[str, Mapping[str, Any]]) -> Row | Absent:
         """The video's row. `above`: the rows of the streams that this one is made from, as far as they lend them.
 
         Raises VideoError where the video cannot have one. Any other exception is judged by actionrec.blame.
         """
 
 
-def times_s(clip: Clip) -> NDArray[np.float32]:
+def times_s(clip: DecodedVideo) -> NDArray[np.float32]:
     """When each frame is shown, float32 [T]."""
     return (clip.pts_ticks * float(clip.time_base)).astype(np.float32)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from actionrec.config import Config
 from actionrec.features import flow_codec
 from actionrec.features.cost import Cost
-from actionrec.features.extractor import Clip, Fill, Row, times_s
+from actionrec.features.extractor import DecodedVideo, Fill, Row, times_s
 from actionrec.features.flow import DIS, DisFlow, FlowNet, PtlFlow, load_ptlflow, mean_displacement_px
 
 # Each was measured once on 2 shared cores, on frames of 320x240: docs/lab-book.md.
@@ -28,7 +28,7 @@ class FlowExtractor:
         self._settings, self._batch = config.flow, config.extract.flow_batch
         self._flow = _network(config, device, fill)
 
-    def __call__(self, clip: Clip, above: Mapping[str, Mapping[str, Any]]) -> Row:
+    def __call__(self, clip: DecodedVideo, above: Mapping[str, Mapping[str, Any]]) -> Row:
         """Chunk by chunk: 36 s of raw flow would be 550 MB."""
         frames, settings = clip.frames_THWC, self._settings
         motion_px: list[NDArray[np.float64]] = [np.zeros(0)]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from actionrec.config import Config
 from actionrec.features.cost import Cost, counted
-from actionrec.features.extractor import Clip, Fill, Row, finite, times_s
+from actionrec.features.extractor import DecodedVideo, Fill, Row, finite, times_s
 from actionrec.features.frame_cnn import FrameCNN, build_frame_cnn, mean_std
 from actionrec.features.sampling import sample
 
@@ -25,13 +25,13 @@ class SpatialExtractor:
         self._frame = FrameCNN(network, size=size, mean=mean, std=std, device=device, batch=batch)
         self.width: int = self._frame.width
 
-    def __call__(self, clip: Clip, above: Mapping[str, Mapping[str, Any]]) -> Row:
+    def __call__(self, clip: DecodedVideo, above: Mapping[str, Mapping[str, Any]]) -> Row:
         exact_s = [int(tick) * clip.time_base for tick in clip.pts_ticks]
         index = sample(self._sampling, exact_s, clip.duration_s, self._motion_px(clip, above).tolist())
         embeddings = finite("frame", self._frame(clip.frames_THWC[index]))
         return {"frame_index": index.astype(np.int32), "time_s": times_s(clip)[index], "embedding": embeddings}
 
-    def _motion_px(self, clip: Clip, above: Mapping[str, Mapping[str, Any]]) -> NDArray[np.float32]:
+    def _motion_px(self, clip: DecodedVideo, above: Mapping[str, Mapping[str, Any]]) -> NDArray[np.float32]:
         """As it is stored, so that the frames are the same whether flow was computed just now or long ago."""
         if self._sampling.method != "adaptive":  # the others do not look at it
             return np.zeros(len(clip.frames_THWC) - 1, np.float32)

@@ -1,0 +1,1 @@
+"""What learns: networks, one loop, classifiers, figures. Pure: arrays in, arrays out."""

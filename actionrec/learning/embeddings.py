@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from actionrec.errors import InputError
 
-Video = Mapping[str, NDArray[np.float32] | None]  # one video: stream -> [D], None where the video lacks the stream
+# Of one video: stream -> [D], None where it lacks the stream
+VideoVectors = Mapping[str, NDArray[np.float32] | None]
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,6 @@ class Embeddings:
             {stream: np.concatenate([own, other.present[stream]]) for stream, own in self.present.items()},
         )
 
-    def video(self, place: int) -> Video:
+    def video(self, place: int) -> VideoVectors:
         """One video by itself."""
         return {s: vectors_ND[place] if self.present[s][place] else None for s, vectors_ND in self.vectors.items()}

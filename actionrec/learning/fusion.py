@@ -17,7 +17,7 @@ from scipy.special import softmax
 
 from actionrec.config import Fusion
 from actionrec.errors import InputError
-from actionrec.learning.embeddings import Embeddings, Video
+from actionrec.learning.embeddings import Embeddings, VideoVectors
 from actionrec.learning.linear import NORMALIZATIONS, Kind, Linear, Normalizer, feature, fit_linear
 from actionrec.learning.metrics import top_k
 
@@ -42,7 +42,7 @@ class FusedModel:
     def streams(self) -> tuple[str, ...]:
         return tuple(self.widths)
 
-    def decision(self, video: Video) -> NDArray[np.float64] | None:
+    def decision(self, video: VideoVectors) -> NDArray[np.float64] | None:
         """Decision values of one video, float64 [C]; None where it has none of the streams that a classifier needs.
 
         A stream that `video` does not name is one that it lacks. InputError: another width, NaN or infinity.
@@ -268,7 +268,7 @@ def average(heads: Mapping[str, Head], embeddings: Embeddings) -> NDArray[np.flo
     """The mean of the softmax outputs of those streams that a video has, float64 [N, C], as two-stream papers fuse."""
     classes = len(next(iter(heads.values())).bias)
 
-    def mean(video: Video) -> NDArray[np.float64] | None:
+    def mean(video: VideoVectors) -> NDArray[np.float64] | None:
         given = [head.probabilities(v) for stream, head in heads.items() if (v := video[stream]) is not None]
         return np.mean(given, axis=0) if given else None
 
@@ -276,7 +276,7 @@ def average(heads: Mapping[str, Head], embeddings: Embeddings) -> NDArray[np.flo
 
 
 def _rows(
-    embeddings: Embeddings, classes: int, score: Callable[[Video], NDArray[np.float64] | None]
+    embeddings: Embeddings, classes: int, score: Callable[[VideoVectors], NDArray[np.float64] | None]
 ) -> NDArray[np.float64]:
     scores_NC = np.full((len(embeddings), classes), np.nan)
     for place in range(len(embeddings)):

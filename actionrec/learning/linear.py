@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 from actionrec.config import Fusion
 from actionrec.learning import svm
-from actionrec.learning.embeddings import Embeddings, Video
+from actionrec.learning.embeddings import Embeddings, VideoVectors
 from actionrec.learning.svm import Solution
 
 Kind = Literal["svm", "softmax"]
@@ -58,7 +58,7 @@ class Linear:
     def streams(self) -> tuple[str, ...]:
         return tuple(self.normalizers)
 
-    def values(self, video: Video) -> Vector:
+    def values(self, video: VideoVectors) -> Vector:
         """Decision values, float64 [C].
 
         einsum adds by itself, in one order. BLAS adds in an order that depends on how many videos there are and on the
@@ -68,7 +68,7 @@ class Linear:
         return found
 
 
-def feature(normalizers: Mapping[str, Normalizer], flagged: Sequence[str], video: Video) -> Vector:
+def feature(normalizers: Mapping[str, Normalizer], flagged: Sequence[str], video: VideoVectors) -> Vector:
     """float64 [F]: the normalised embeddings, then the indicators."""
     parts = [normalizer(video[stream]) for stream, normalizer in normalizers.items()]
     return np.concatenate([*parts, [float(video[stream] is None) for stream in flagged]])

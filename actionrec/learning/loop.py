@@ -35,7 +35,7 @@ class Batch:
         return Batch(tuple(each.to(device) for each in self.inputs), self.target.to(device), self.weight.to(device))
 
 
-class Data(Protocol):
+class TrainingData(Protocol):
     """Where batches come from. Epochs are asked for in order, and each is taken to its end."""
 
     def training(self, epoch: int) -> Iterable[Batch]:
@@ -74,7 +74,7 @@ def classify(network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.Tens
 
 def fit(
     network: nn.Module,
-    data: Data,
+    data: TrainingData,
     training: Training,
     *,
     seed: int,
@@ -138,7 +138,7 @@ def _seed_of(seed: int, epoch: int, rank: int) -> int:
 def _run_epoch(
     network: nn.Module,
     replica: nn.Module,
-    data: Data,
+    data: TrainingData,
     optimizer: torch.optim.Optimizer,
     objective: Objective,
     workers: Workers,

@@ -69,10 +69,10 @@ def attempts(
     stands for both: `pattern` costs a classifier for every set of streams. InputError where there is nothing to learn.
     """
     rule = "mask" if fusion.missing == "auto" else fusion.missing
-    chosen, judged = train.of(settings[0].streams), val.of(settings[0].streams)
+    chosen, tried = train.of(settings[0].streams), val.of(settings[0].streams)
     normalization, l2s = settings[0].normalization, [setting.l2 for setting in settings]
     models = fit_path(chosen, train_target_N, labels, kind, normalization, rule, l2s, fusion, seed)
-    return [(model, top_k(model.quick(judged), val_target_N, 1) or 0.0) for model in models]
+    return [(model, top_k(model.quick(tried), val_target_N, 1) or 0.0) for model in models]
 
 
 def best(top1: Mapping[Setting, float]) -> Setting:

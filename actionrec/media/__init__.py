@@ -1,0 +1,1 @@
+"""Bytes of videos to frames and sound, and back. The only room that opens video files."""

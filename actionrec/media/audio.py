@@ -77,7 +77,7 @@ class Sound:
             stream.codec_context.thread_count = 1
             stream.codec_context.options = {"err_detect": "crccheck+explode"}  # FLAC and AC-3 check only when asked to
 
-    def feed(self, packet: Packet[Any], timeline: int, span_s: Span | None) -> None:
+    def add(self, packet: Packet[Any], timeline: int, span_s: Span | None) -> None:
         """Decode one packet; frames outside span_s (as the timeline stores times; None: not yet known) are not kept."""
         if self.done or (packet.size == 0 and packet.dts is not None):
             return

@@ -112,7 +112,7 @@ def _decode_file(
             if seek:
                 _seek(container, pictures)
             _read(container, pictures, sound)
-            return _judged(pictures, sound)
+            return _verdict(pictures, sound)
         except VideoError:
             if seek and not pictures.shown:
                 raise SeekError from None  # from the start, what is wrong can be said better
@@ -130,7 +130,7 @@ def _seek(container: InputContainer, pictures: Pictures) -> None:
     try:
         for packet in container.demux(stream):
             furthest = max(furthest, packet.pts or 0)
-            pictures.feed(packet, 0)
+            pictures.add(packet, 0)
             if pictures.clock.ticks:
                 break
         shift_s = pictures.clock.shift_s(0)
@@ -155,11 +155,11 @@ def _read(container: InputContainer, pictures: Pictures, sound: Sound) -> None:
         for packet in _packets(container):
             timeline = timelines.of(packet)
             if packet.stream is pictures.stream:
-                pictures.feed(packet, timeline)
+                pictures.add(packet, timeline)
             else:
                 pictures.note_time(packet)
             if packet.stream is sound.stream:
-                sound.feed(packet, timeline, pictures.span_s(timeline))
+                sound.add(packet, timeline, pictures.span_s(timeline))
             if pictures.done and sound.done:
                 return
     except MemoryError:
@@ -179,7 +179,7 @@ def _packets(container: InputContainer) -> Iterator[Packet[Any]]:
             return
 
 
-def _judged(pictures: Pictures, sound: Sound) -> Track:
+def _verdict(pictures: Pictures, sound: Sound) -> Track:
     pictures.check()
     clock, ticks = pictures.clock, np.array(pictures.clock.ticks[pictures.skipped :], np.int64)
     first_s = int(ticks[0]) * clock.time_base

@@ -98,7 +98,7 @@ class Pictures:
             return round(declared * len(self.clock.ticks) * self.clock.time_base / self.clock.duration_s())
         return max(declared - self._empty, 0)
 
-    def feed(self, packet: Packet[Any], timeline: int) -> None:
+    def add(self, packet: Packet[Any], timeline: int) -> None:
         """Decode one packet. Raises VideoError: corrupt, too_large."""
         if self.done:
             return

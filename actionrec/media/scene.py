@@ -17,14 +17,14 @@ SWEEP_FRAMES = 25  # a sweep takes a second, or half the clip where that is shor
 NOISE_MARGIN = 64  # a frame's noise is a window, placed at random, of a field larger by this
 
 Appearance = Literal["red", "blue"]
-Motion = Literal["shake", "bounce", "right_left", "left_right", "up_down", "down_up"]
+Movement = Literal["shake", "bounce", "right_left", "left_right", "up_down", "down_up"]
 
 COLOUR_RGB: dict[Appearance, tuple[float, float, float]] = {  # equal luminance (0.299 R + 0.587 G + 0.114 B = 102)
     "red": (205, 62, 40),
     "blue": (45, 104, 245),
 }
-SWINGS_XY: dict[Motion, tuple[int, int]] = {"shake": (1, 0), "bounce": (0, 1)}
-FIRST_SWEEP_XY: dict[Motion, tuple[int, int]] = {  # x to the right, y downwards
+SWINGS_XY: dict[Movement, tuple[int, int]] = {"shake": (1, 0), "bounce": (0, 1)}
+FIRST_SWEEP_XY: dict[Movement, tuple[int, int]] = {  # x to the right, y downwards
     "right_left": (1, 0),
     "left_right": (-1, 0),
     "up_down": (0, -1),
@@ -33,7 +33,7 @@ FIRST_SWEEP_XY: dict[Motion, tuple[int, int]] = {  # x to the right, y downwards
 
 
 @dataclass(frozen=True)
-class Setting:
+class Scenery:
     """What all clips of a group share."""
 
     wall_HWC: NDArray[np.float32]
@@ -57,14 +57,14 @@ class Take:
 
 
 def render(
-    appearance: Appearance, motion: Motion, frame_count: int, group: np.random.Generator, clip: np.random.Generator
+    appearance: Appearance, motion: Movement, frame_count: int, group: np.random.Generator, clip: np.random.Generator
 ) -> NDArray[np.uint8]:
     """Frames uint8 [T, 240, 320, 3] RGB, 25 a second. `group` and `clip` are fresh generators of what varies."""
-    setting, take = _draw_setting(group), _draw_take(clip, frame_count)
+    scenery, take = _draw_scenery(group), _draw_take(clip, frame_count)
     frames_THWC = np.empty((frame_count, HEIGHT, WIDTH, 3), np.uint8)
     for index, offset_px in enumerate(_path(motion, take, frame_count)):
-        picture_HWC = setting.wall_HWC.copy()
-        _paint_ball(picture_HWC, setting.home_px + offset_px, setting, COLOUR_RGB[appearance])
+        picture_HWC = scenery.wall_HWC.copy()
+        _paint_ball(picture_HWC, scenery.home_px + offset_px, scenery, COLOUR_RGB[appearance])
         top, left = take.noise_offsets[index]
         picture_HWC *= take.exposure
         picture_HWC += take.noise[top : top + HEIGHT, left : left + WIDTH, None]
@@ -72,8 +72,8 @@ def render(
     return frames_THWC
 
 
-def _draw_setting(rng: np.random.Generator) -> Setting:
-    return Setting(
+def _draw_scenery(rng: np.random.Generator) -> Scenery:
+    return Scenery(
         wall_HWC=_draw_wall(rng),
         home_px=rng.uniform((150, 110), (170, 130)),
         radius_px=rng.uniform(30, 38),
@@ -108,7 +108,7 @@ def _draw_take(rng: np.random.Generator, frame_count: int) -> Take:
     )
 
 
-def _path(motion: Motion, take: Take, frame_count: int) -> NDArray[np.float64]:
+def _path(motion: Movement, take: Take, frame_count: int) -> NDArray[np.float64]:
     """[T, 2]: where the ball is, in pixels (x, y) from its home."""
     if motion in SWINGS_XY:
         angle_rad = 2 * math.pi * take.swing_hz * np.arange(frame_count) / FRAMES_PER_S + take.phase_rad
@@ -132,16 +132,16 @@ def _there_and_back(frame_count: int) -> NDArray[np.float64]:
 def _paint_ball(
     picture_HWC: NDArray[np.float32],
     centre_px: NDArray[np.float64],
-    setting: Setting,
+    scenery: Scenery,
     colour_RGB: tuple[float, float, float],
 ) -> None:
     """Draw over the picture, with a soft edge and stripes that move with the ball by fractions of a pixel."""
-    left, top = np.floor(centre_px - setting.radius_px - 1).astype(int)
-    size = math.ceil(2 * setting.radius_px) + 3
+    left, top = np.floor(centre_px - scenery.radius_px - 1).astype(int)
+    size = math.ceil(2 * scenery.radius_px) + 3
     y_px, x_px = np.mgrid[top : top + size, left : left + size] - centre_px[::-1, None, None]
-    cover = np.clip(setting.radius_px + 0.5 - np.hypot(x_px, y_px), 0, 1)[..., None]
-    cos, sin = math.cos(setting.stripe_angle_rad), math.sin(setting.stripe_angle_rad)
-    scale = 2 * math.pi / setting.stripe_px
+    cover = np.clip(scenery.radius_px + 0.5 - np.hypot(x_px, y_px), 0, 1)[..., None]
+    cos, sin = math.cos(scenery.stripe_angle_rad), math.sin(scenery.stripe_angle_rad)
+    scale = 2 * math.pi / scenery.stripe_px
     shade = 0.78 + 0.11 * (np.sin(scale * (cos * x_px + sin * y_px)) + np.sin(scale * (cos * y_px - sin * x_px)))
     patch = picture_HWC[top : top + size, left : left + size]
     patch += cover * (shade[..., None] * np.asarray(colour_RGB) - patch)

@@ -7,11 +7,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Sound = Literal["hum", "whistle"]
+SoundKind = Literal["hum", "whistle"]
 
 
 def play(
-    sound: Sound, sample_count: int, rate_hz: int, group: np.random.Generator, clip: np.random.Generator
+    sound: SoundKind, sample_count: int, rate_hz: int, group: np.random.Generator, clip: np.random.Generator
 ) -> NDArray[np.float32]:
     """Mono float32 [S] in -1..1. Fresh generators: `group` draws pitch and room, `clip` draws gain and beat."""
     pitch, room_noise = 2 ** group.uniform(0, 0.5), group.uniform(0.02, 0.06)
@@ -38,4 +38,4 @@ def _whistle(turn_rad: NDArray[np.float64]) -> NDArray[np.float64]:
     return tone
 
 
-VOICES: dict[Sound, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {"hum": _hum, "whistle": _whistle}
+VOICES: dict[SoundKind, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {"hum": _hum, "whistle": _whistle}

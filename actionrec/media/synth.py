@@ -51,8 +51,8 @@ from numpy.typing import NDArray
 
 from actionrec.errors import InputError
 from actionrec.media.encode import encode
-from actionrec.media.scene import Appearance, Motion, render
-from actionrec.media.sound import Sound, play
+from actionrec.media.scene import Appearance, Movement, render
+from actionrec.media.sound import SoundKind, play
 
 FRAME_RATE = Fraction(25)  # UCF101's
 AUDIO_RATE_HZ = 16_000
@@ -61,16 +61,16 @@ SPEC_FILE = ".synth.json"  # what the folder is being made from; written first
 PICTURES, SOUND = 1, 2  # random numbers for one are not those for the other
 TEST_SHARE = 7 / 25  # UCF101 tests on 7 of its 25 groups
 
-Track = Literal["sound", "silent", "none"]
+TrackKind = Literal["sound", "silent", "none"]
 SILENCE_PERIOD = 20  # of so many clips of a class
-UNHEARD: dict[int, Track] = {4: "silent", 12: "none"}  # these have a track of zeros, or none
+UNHEARD: dict[int, TrackKind] = {4: "silent", 12: "none"}  # these have a track of zeros, or none
 
 
 class ActionClass(NamedTuple):
     name: str
     appearance: Appearance
-    motion: Motion
-    sound: Sound
+    motion: Movement
+    sound: SoundKind
 
 
 CLASSES = (
@@ -130,14 +130,14 @@ class SynthSummary:
     without_track: int
 
 
-class Clip(NamedTuple):
+class SynthClip(NamedTuple):
     """One clip to make; group and number count from 1."""
 
     action: ActionClass
     group: int
     number: int
     codec: Codec
-    track: Track
+    track: TrackKind
 
     @property
     def path(self) -> str:
@@ -169,17 +169,17 @@ def write_dataset(
     return SynthSummary(len(clips), size, tracks.count("silent"), tracks.count("none"))
 
 
-def plan(spec: SynthSpec) -> Iterator[Clip]:
+def plan(spec: SynthSpec) -> Iterator[SynthClip]:
     """Every clip of the set, by class, group and number. Codec and track depend on the last two only."""
     for action in CLASSES[: spec.classes]:
         for group in range(1, spec.groups + 1):
             for number in range(1, spec.clips_per_group + 1):
                 index = (group - 1) * spec.clips_per_group + number - 1
                 track = UNHEARD.get(index % SILENCE_PERIOD, "sound")
-                yield Clip(action, group, number, CODECS[index % len(CODECS)], track)
+                yield SynthClip(action, group, number, CODECS[index % len(CODECS)], track)
 
 
-def shoot(spec: SynthSpec, clip: Clip) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
+def shoot(spec: SynthSpec, clip: SynthClip) -> tuple[NDArray[np.uint8], NDArray[np.float32] | None]:
     """A clip before it is encoded: frames uint8 [T, 240, 320, 3] RGB at 25 a second; sound float32 [S] at 16 kHz."""
     frame_count, sample_count = round(spec.seconds * FRAME_RATE), round(spec.seconds * AUDIO_RATE_HZ)
     frames_THWC = render(clip.action.appearance, clip.action.motion, frame_count, *_generators(spec, clip, PICTURES))
@@ -196,7 +196,7 @@ def held_out_groups(spec: SynthSpec, split: int) -> range:
     return range(1 + width * (split - 1), 1 + width * split)
 
 
-def _generators(spec: SynthSpec, clip: Clip, purpose: int) -> tuple[np.random.Generator, np.random.Generator]:
+def _generators(spec: SynthSpec, clip: SynthClip, purpose: int) -> tuple[np.random.Generator, np.random.Generator]:
     """What varies from group to group, and from clip to clip. The class has no part in it (module docstring)."""
     return (
         np.random.default_rng([spec.seed, purpose, clip.group]),
@@ -219,7 +219,7 @@ def _claim(out: Path, spec: SynthSpec) -> None:
     note.write_text(wanted)
 
 
-def _write_all(out: Path, spec: SynthSpec, clips: list[Clip], workers: int | None) -> Iterator[None]:
+def _write_all(out: Path, spec: SynthSpec, clips: list[SynthClip], workers: int | None) -> Iterator[None]:
     """Write the clips, yielding after each one."""
     write = functools.partial(_write_clip, out, spec)
     processes = min(workers or os.cpu_count() or 1, len(clips))
@@ -233,7 +233,7 @@ def _write_all(out: Path, spec: SynthSpec, clips: list[Clip], workers: int | Non
         yield from pool.map(write, clips)
 
 
-def _write_clip(out: Path, spec: SynthSpec, clip: Clip) -> None:
+def _write_clip(out: Path, spec: SynthSpec, clip: SynthClip) -> None:
     frames_THWC, audio = shoot(spec, clip)
     data = encode(
         "avi",
@@ -248,7 +248,7 @@ def _write_clip(out: Path, spec: SynthSpec, clip: Clip) -> None:
     _put(out / clip.path, data)
 
 
-def _write_lists(out: Path, spec: SynthSpec, clips: list[Clip]) -> None:
+def _write_lists(out: Path, spec: SynthSpec, clips: list[SynthClip]) -> None:
     """UCF101's lists: classes by number from 1, a label beside each training clip and none beside a test clip."""
     index_of = {name: index for index, name in enumerate(sorted({clip.action.name for clip in clips}), start=1)}
     clips = sorted(clips, key=lambda clip: clip.path)

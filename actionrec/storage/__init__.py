@@ -1,0 +1,1 @@
+"""What lies under a root, where and in which state."""

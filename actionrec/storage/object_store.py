@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 from actionrec.config import Storage
 from actionrec.errors import ActionrecError, DamagedError, GoneError, InputError
+from actionrec.patience import NoAnswerError, answer_to, is_damage, patiently
 from actionrec.storage import server
-from actionrec.storage.patience import NoAnswerError, answer_to, is_damage, patiently
 
 T = TypeVar("T")
 VERSION = (

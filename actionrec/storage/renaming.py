@@ -96,8 +96,8 @@ class Learnt:
             found[MOTION] = _record(self.root, MOTION, before, inputs)
         if (before := self._before("tune")) is not None:
             inputs = self._learnt_inputs(before["settings"]["tune.stream"], before)
-            judged = {"test videos": before["inputs"]["test videos"]}
-            found["tune"] = _record(self.root, "tune", before, inputs | judged)
+            tested = {"test videos": before["inputs"]["test videos"]}
+            found["tune"] = _record(self.root, "tune", before, inputs | tested)
         for stage in UNCHANGED:
             if (before := self._before(stage)) is not None:
                 inputs = {"embeddings" if name == RNN else name: value for name, value in before["inputs"].items()}

@@ -78,8 +78,8 @@ def learnt_inputs(root: Root, stream: str) -> dict[str, str]:
 def tune_inputs(root: Root) -> dict[str, str]:
     """What the sweep is made from: as any recurrent network, and the videos that it is judged by."""
     stream = root.config.tune.stream
-    judged = sorted((*video.content, video.target) for video in samples(root, stream).of("test"))
-    digest = hashlib.sha256(json.dumps(judged).encode()).hexdigest()[:16]
+    tested = sorted((*video.content, video.target) for video in samples(root, stream).of("test"))
+    digest = hashlib.sha256(json.dumps(tested).encode()).hexdigest()[:16]
     return learnt_inputs(root, stream) | {"test videos": digest}
 
 

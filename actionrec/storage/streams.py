@@ -22,7 +22,7 @@ from actionrec.features.flow import DIS
 if TYPE_CHECKING:
     from actionrec.features.cost import Cost
     from actionrec.features.extractor import Extractor, Fill
-    from actionrec.storage.recipes import Recipe
+    from actionrec.weights.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Stream:
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
     recipe: Callable[[Config], Recipe | None] = lambda config: None  # of the weights that its network is given
     decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
-    unit: Literal["pairs", "samples", "examples"]  # what its sequence has one step for, see stages/forecast.py
+    unit: Literal["pairs", "samples", "examples"]  # what its sequence has one step for, see planning/forecast.py
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
@@ -69,7 +69,9 @@ def _recipe(name: str) -> Callable[[Config], Recipe | None]:
     """The function of recipes.py that has this name."""
 
     def found(config: Config) -> Recipe | None:
-        make: Callable[[Config], Recipe | None] = getattr(importlib.import_module("actionrec.storage.recipes"), name)
+        from actionrec.weights import recipes
+
+        make: Callable[[Config], Recipe | None] = getattr(recipes, name)
         return make(config)
 
     return found

@@ -18,11 +18,12 @@ from torch import nn
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.features.vggish import PCA
-from actionrec.storage import layout, models, recipes
-from actionrec.storage.pretrained import State, state
-from actionrec.storage.recipes import Kind, Recipe, Tensors, fill
+from actionrec.storage import layout, models
 from actionrec.storage.store import Store
 from actionrec.storage.streams import STREAMS, wanted
+from actionrec.weights.published import CacheState, state
+from actionrec.weights.recipes import Recipe, WeightsKind, frame
+from actionrec.weights.tensors import Tensors, fill
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class WeightsRef:
     name: str
     key: str  # under the root
     sha256: str
-    kind: Kind
+    kind: WeightsKind
     description: str  # for tables and reports
 
 
@@ -42,7 +43,7 @@ class Availability:
 
     section: str  # of the configuration, that asks for it
     file_name: str
-    state: State
+    state: CacheState
 
 
 def prepare(config: Config, store: Store, streams: Collection[str]) -> dict[str, WeightsRef]:
@@ -62,7 +63,7 @@ def prepare(config: Config, store: Store, streams: Collection[str]) -> dict[str,
 
 def prepare_untuned(config: Config, store: Store) -> WeightsRef:
     """What fine-tuning starts from: the frame CNN as `prepare` gives it where `finetune.blocks` is 0."""
-    return _stored(recipes.frame(config), store)
+    return _stored(frame(config), store)
 
 
 def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
@@ -112,7 +113,7 @@ def _tuned(config: Config, start: Recipe, store: Store) -> WeightsRef:
 
 
 def _stored(recipe: Recipe, store: Store) -> WeightsRef:
-    key = recipe.key
+    key = layout.WEIGHTS + recipe.file_name
     recorded = _recorded(key, store)
     if recorded and store.exists(key):
         return recorded

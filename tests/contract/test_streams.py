@@ -13,9 +13,9 @@ import torch
 
 from actionrec import schema
 from actionrec.config import Limits
-from actionrec.distributed.motion import motion_row
-from actionrec.distributed.streams import Computed, Streams
 from actionrec.errors import Reason, VideoError
+from actionrec.extraction.motion import motion_row
+from actionrec.extraction.streams import Computed, Streams
 from actionrec.features import flow_codec
 from actionrec.features.flow import DisFlow
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder

@@ -37,7 +37,7 @@ def root(calm: Calm, tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def ray_session(s3_bucket: tuple[str, str]) -> Iterator[None]:
     """Open from here on, for faults that leave the driver alive. After s3_bucket, whose credentials workers inherit."""
-    from actionrec.distributed.session import session
+    from actionrec.cluster.session import session
 
     with session():
         yield

@@ -14,12 +14,13 @@ import numpy as np
 import ray.data
 
 from actionrec import cli, config
-from actionrec.distributed import passes
-from actionrec.distributed.feed import Arrays, Feed, RayData
-from actionrec.distributed.part import Watcher
-from actionrec.distributed.session import Cluster, session
+from actionrec.cluster import passes
+from actionrec.cluster.session import Cluster, session
 from actionrec.errors import ActionrecError, InputError
+from actionrec.extraction.part import Watcher
 from actionrec.storage.samples import Sample
+from actionrec.training.batches import Arrays, BatchPlan
+from actionrec.training.ray_batches import RayData
 
 ROWS, FAILS_AT = 40, 5
 HELD: list[object] = []  # what is never closed, as by a variable or a traceback
@@ -87,7 +88,7 @@ def an_abandoned_iterator(cluster: Cluster) -> None:
 
 def a_failing_consumer(cluster: Cluster) -> None:
     samples = [Sample(str(number), number // 5, "train", 0) for number in range(400)]
-    data = RayData(Feed(Loader(), samples, samples[:8], 0, 8, 2), 3, "cpu", 2)
+    data = RayData(BatchPlan(Loader(), samples, samples[:8], 0, 8, 2), 3, "cpu", 2)
     HELD.append(data)
     for step, _ in enumerate(data.training(0)):
         if step == FAILS_AT:

@@ -12,8 +12,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actionrec.cli import main
-from actionrec.distributed import extract
-from actionrec.distributed.watcher import Watcher
+from actionrec.cluster.watcher import Watcher
+from actionrec.extraction import extract
 from actionrec.storage.layout import commit_mark
 from tests.tiny_roots import clip_name
 

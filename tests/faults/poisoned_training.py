@@ -7,11 +7,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from actionrec.cli import main
-from actionrec.distributed import networks
 from actionrec.learning.rnn import SequenceClassifier
+from actionrec.training import rnn
 
 
-class CrashingSubject(networks.RnnSubject):
+class CrashingSpec(rnn.RnnSpec):
     """Defined in __main__, so that it travels to the workers by value."""
 
     def build(self) -> SequenceClassifier:
@@ -20,5 +20,5 @@ class CrashingSubject(networks.RnnSubject):
 
 
 if __name__ == "__main__":
-    networks.RnnSubject = CrashingSubject  # type: ignore[misc]
+    rnn.RnnSpec = CrashingSpec  # type: ignore[misc]
     main(["train", *sys.argv[1:]])

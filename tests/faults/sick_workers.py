@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from actionrec.distributed.part import Job, PartWorker
+from actionrec.extraction.part import ExtractionJob, PartWorker
 from tests.tiny_roots import clip_name
 
 LOST = "CUDA error: an illegal memory access was encountered"
@@ -23,7 +23,7 @@ def lost(*arguments: Any, **more: Any) -> Any:
 
 
 class Counted(PartWorker):
-    def __init__(self, job: Job, device: str) -> None:
+    def __init__(self, job: ExtractionJob, device: str) -> None:
         with open(Path(job.root_url, LOADS), "ab") as file:
             file.write(b".")
         self.load()

@@ -14,14 +14,14 @@ import pytest
 import ray
 import torch
 
+from actionrec.cluster.actor import _Actor
+from actionrec.cluster.board import Board, BoardWatcher
+from actionrec.cluster.watcher import CRASHES, turned
 from actionrec.config import Config
-from actionrec.distributed.actor import _Actor
-from actionrec.distributed.board import Board, BoardWatcher
-from actionrec.distributed.making import Making
-from actionrec.distributed.part import Loaded, PartWorker, Video
-from actionrec.distributed.streams import Computed
-from actionrec.distributed.watcher import CRASHES, turned
 from actionrec.errors import ActionrecError, VideoError
+from actionrec.extraction.making import Making
+from actionrec.extraction.part import Loaded, PartWorker, VideoFile
+from actionrec.extraction.streams import Computed
 from actionrec.storage import layout
 from tests.tiny_roots import STREAMS
 
@@ -92,7 +92,7 @@ class Life(PartWorker):
     def stored(self) -> dict[str, pa.Table]:
         return {key: parquet.read_table(io.BytesIO(data)) for key, data in self._root.data.items()}  # type: ignore[attr-defined]
 
-    def _load(self, video: Video) -> Loaded:
+    def _load(self, video: VideoFile) -> Loaded:
         self._loading(video.video_id)
         return Loaded(video)
 
@@ -111,7 +111,9 @@ class Course:
         while not self.receipt and self.deaths < 4 * CRASHES * videos:
             self.life = Life(loading, computing)
             try:
-                self.receipt = actor(board, self.life)({"part": 0, "items": [vars(Video(i, i, 1)) for i in self.ids]})
+                self.receipt = actor(board, self.life)(
+                    {"part": 0, "items": [vars(VideoFile(i, i, 1)) for i in self.ids]}
+                )
             except Died:
                 self.deaths += 1
             finally:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.distributed.lastword import SENTENCE
+from actionrec.cluster.lastword import SENTENCE
 from tests.faults.conftest import Calm
 from tests.faults.drivers import ACTOR, Driver, assert_a_rerun_writes_nothing, finish, marks
 from tests.faults.poisoned_job import POISON

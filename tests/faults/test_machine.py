@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import ray
 
-from actionrec.distributed import extract
-from actionrec.distributed.board import IN_A_ROW, Board, BoardWatcher, why
-from actionrec.distributed.board import LOADS as MOST
+from actionrec.cluster.board import IN_A_ROW, Board, BoardWatcher, why
+from actionrec.cluster.board import LOADS as MOST
 from actionrec.errors import ActionrecError
+from actionrec.extraction import extract
 from tests.faults import sick_workers
 from tests.faults.conftest import Calm
 from tests.faults.drivers import assert_a_rerun_writes_nothing, marks

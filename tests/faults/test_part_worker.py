@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from actionrec import schema
+from actionrec.cluster.board import Board
+from actionrec.cluster.watcher import CRASHES, Watcher
 from actionrec.config import Config
-from actionrec.distributed.board import Board
-from actionrec.distributed.extract import begin_streams
-from actionrec.distributed.part import Job, PartWorker, Video
-from actionrec.distributed.watcher import CRASHES, Watcher
 from actionrec.errors import ActionrecError, VideoError
+from actionrec.extraction.extract import begin_streams
+from actionrec.extraction.part import ExtractionJob, PartWorker, VideoFile
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
@@ -47,12 +47,12 @@ class Part:
 
     def worker_of(self, *streams: str) -> PartWorker:
         """Of these streams only."""
-        job = Job(self.config, self.store.url, str(self.source), weights()[1], self.made, streams)
+        job = ExtractionJob(self.config, self.store.url, str(self.source), weights()[1], self.made, streams)
         return PartWorker(job, "cpu")
 
-    def video(self, name: str) -> Video:
+    def video(self, name: str) -> VideoFile:
         """As catalogued now."""
-        return Video(name, name, (self.source / name).stat().st_size)
+        return VideoFile(name, name, (self.source / name).stat().st_size)
 
     def source_files(self) -> list[str]:
         return [video.video_id for video in self.videos]

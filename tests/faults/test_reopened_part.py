@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.distributed.making import Making
-from actionrec.distributed.watcher import Watcher
+from actionrec.cluster.watcher import Watcher
 from actionrec.errors import ActionrecError
+from actionrec.extraction.making import Making
 from actionrec.storage import layout, parts, reopening
 from actionrec.storage.streams import STREAMS as ROWS
 from tests.faults.test_part_worker import GOOD, OK, Part

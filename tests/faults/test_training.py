@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from actionrec.distributed.session import kept
+from actionrec.cluster.session import kept
 from actionrec.storage.models import FINGERPRINT_BYTES
 from tests.faults.drivers import REPOSITORY, Driver
 from tests.tiny_features import make_root

@@ -23,7 +23,7 @@ class Run(NamedTuple):
 @pytest.fixture(scope="session")
 def ray_session(s3_bucket: tuple[str, str]) -> Iterator[None]:
     """Open for the whole test session. After s3_bucket: workers inherit its credentials when Ray starts."""
-    from actionrec.distributed.session import session
+    from actionrec.cluster.session import session
 
     with session():
         yield

@@ -51,7 +51,7 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     def session(verbose: bool) -> None:
         raise AssertionError("a session was opened for finished work")
 
-    monkeypatch.setattr("actionrec.distributed.extract.session", session)
+    monkeypatch.setattr("actionrec.extraction.extract.session", session)
 
 
 def test_every_video_is_accounted_for_and_readable_without_ray(plain_run: Run) -> None:
@@ -134,7 +134,7 @@ def test_failures_are_kept_until_retry_failed_and_then_only_their_parts_are_redo
     before = committed_files(root)
 
     with monkeypatch.context() as patched:  # `failed` is finished: P4 and P3 at once
-        patched.setattr("actionrec.distributed.extract.session", None)
+        patched.setattr("actionrec.extraction.extract.session", None)
         assert actionrec("extract", "--root", root) == 1
         assert actionrec("extract", "--root", root, "--set", "extract.max_failed=0.5") == 0
     assert committed_files(root) == before

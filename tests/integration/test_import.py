@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from actionrec.distributed.session import session
+from actionrec.cluster.session import session
 from actionrec.storage.root import open_root
 from tests.tiny_roots import actionrec, snapshot
 

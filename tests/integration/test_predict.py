@@ -16,16 +16,16 @@ import pytest
 import ray
 import torch
 
+from actionrec import predict as predict_module
 from actionrec import schema
-from actionrec.distributed import predict as predict_module
-from actionrec.distributed.networks import train_rnn
-from actionrec.distributed.predict import predict
 from actionrec.features.frame_cnn import FrameCNN
 from actionrec.learning.fusion import FusedModel
 from actionrec.learning.linear import Linear, Normalizer
 from actionrec.media.isolate import Decoder
+from actionrec.predict import predict
 from actionrec.storage import layout
 from actionrec.storage.root import Root, open_root
+from actionrec.training.rnn import train_rnn
 from tests import media_files
 from tests.integration.conftest import Run
 from tests.tiny_models import put_motion_cnn, put_rnns
@@ -160,7 +160,7 @@ def test_five_classes_at_most_the_best_first(root: Root, plain_run: Run, monkeyp
     scores = np.array([0.5, -1.0, 2.0, 0.5, 0.0, 7.0, -3.0])
     classifier = Linear({"spatial": Normalizer(16, "l2")}, (), np.zeros((7, 16)), scores)
     fused = FusedModel(tuple("abcdefg"), {"spatial": 16}, "l2", 1e-2, "mask", (classifier,))
-    monkeypatch.setattr("actionrec.distributed.predict.load_fused", lambda root, seed: fused)
+    monkeypatch.setattr("actionrec.predict.load_fused", lambda root, seed: fused)
     (prediction,) = predict(root, [str(plain_run.source / "a/000.avi")])
     assert prediction.top == (("f", 7.0), ("c", 2.0), ("a", 0.5), ("d", 0.5), ("e", 0.0))
     assert prediction.seconds > 0

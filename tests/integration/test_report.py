@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actionrec.stages.report import CHAPTERS
+from actionrec.report.report import CHAPTERS
 from tests.integration.conftest import Run
 from tests.tiny_roots import actionrec
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.distributed.extract import begin_streams
+from actionrec.extraction.extract import begin_streams
 from actionrec.storage import layout, parts
 from actionrec.storage.root import open_root
 from actionrec.storage.streams import STREAMS, extracted

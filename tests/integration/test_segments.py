@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from actionrec.distributed.extract import source_videos
-from actionrec.distributed.part import Job, PartWorker, Watcher
-from actionrec.distributed.spatial import FrameLoader
 from actionrec.errors import VideoError
+from actionrec.extraction.extract import source_videos
+from actionrec.extraction.part import ExtractionJob, PartWorker, Watcher
 from actionrec.media.encode import encode
-from actionrec.stages.glimpses import frames_of
+from actionrec.report.stills import frames_of
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import Sample
 from actionrec.storage.sources import source_folder
+from actionrec.training.finetune import FrameLoader
 from tests.media_files import moving, tone
 from tests.tiny_roots import (
     STREAMS,
@@ -105,7 +105,7 @@ def test_a_rerun_computes_nothing_and_other_parts_give_the_same(
 ) -> None:
     before = snapshot(cut.root)
     with monkeypatch.context() as patched:
-        patched.setattr("actionrec.distributed.extract.session", None)
+        patched.setattr("actionrec.extraction.extract.session", None)
         assert actionrec("catalog", "--root", cut.root) == 0
         assert actionrec("extract", "--root", cut.root, "--set", "extract.max_failed=0.5") == 0
     assert snapshot(cut.root) == before
@@ -118,7 +118,7 @@ def test_the_file_of_many_segments_is_fetched_once(cut: Cut, monkeypatch: pytest
     root = open_root(str(cut.root))
     videos = source_videos(root.catalog(), root.config)
     made = dict.fromkeys(STREAMS, "fingerprint")
-    job = Job(root.config, str(tmp_path), source_folder(root.config.data), weights()[1], made, STREAMS)
+    job = ExtractionJob(root.config, str(tmp_path), source_folder(root.config.data), weights()[1], made, STREAMS)
     link_weights(tmp_path)
     worker, read = PartWorker(job, "cpu"), []
     fetch = worker._source.read

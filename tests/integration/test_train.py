@@ -11,15 +11,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from actionrec.distributed import networks
-from actionrec.distributed.feed import DirectData, Feed, RayData
-from actionrec.distributed.session import kept, session
-from actionrec.distributed.subjects import SequenceLoader
+from actionrec.cluster.session import kept, session
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.samples import learnt_inputs, made_with, samples
+from actionrec.training import motion_cnn, rnn
+from actionrec.training.batches import BatchPlan, DirectData
+from actionrec.training.ray_batches import RayData
+from actionrec.training.rnn import SequenceLoader
 from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file
 from tests.tiny_roots import actionrec, snapshot
 
@@ -72,8 +73,8 @@ def test_finished_training_is_not_touched_and_needs_no_ray(trained: Root, monkey
     def refuse(verbose: bool = False) -> None:
         raise AssertionError("Ray was started")
 
-    for module in ("train", "motion", "embed"):
-        monkeypatch.setattr(f"actionrec.distributed.{module}.session", refuse)
+    for module in ("training.ray_train", "extraction.motion", "training.embed"):
+        monkeypatch.setattr(f"actionrec.{module}.session", refuse)
     assert actionrec("train", "motion", "--root", trained.store.url) == 0
     assert actionrec("train", "rnn", "--root", trained.store.url) == 0
     assert snapshot(Path(trained.store.url)) == before
@@ -81,8 +82,8 @@ def test_finished_training_is_not_touched_and_needs_no_ray(trained: Root, monkey
 
 def test_the_same_seed_and_workers_give_the_same_networks_to_the_bit(trained: Root, tmp_path: Path) -> None:
     again = make_root(tmp_path / "root", settings=TWO_WORKERS)
-    networks.train_motion(again)
-    networks.train_rnn(again)
+    motion_cnn.train_motion(again)
+    rnn.train_rnn(again)
     for name in ("motion_cnn", "rnn-spatial", "rnn-motion", "rnn-audio"):
         one, other = (Path(root.store.url, "models", name, "model.safetensors") for root in (trained, again))
         assert one.read_bytes() == other.read_bytes(), name
@@ -93,10 +94,10 @@ def test_ray_data_brings_exactly_the_batches_that_were_asked_for(trained: Root) 
     loader = SequenceLoader(
         trained.config, trained.store.url, "spatial", WIDTHS["spatial"], made_with(trained, "spatial")
     )
-    feed = Feed(loader, found.of("train"), found.of("val"), seed=3, batch=4, shuffle_batches=2)
-    direct = DirectData(feed, "cpu")
+    plan = BatchPlan(loader, found.of("train"), found.of("val"), seed=3, batch=4, shuffle_batches=2)
+    direct = DirectData(plan, "cpu")
     with session():
-        data = RayData(feed, 5, "cpu", tasks=2)
+        data = RayData(plan, 5, "cpu", tasks=2)
         for epoch in (2, 3, 4):  # as after a resumption
             for one, other in (
                 (data.training(epoch), direct.training(epoch)),
@@ -205,7 +206,7 @@ def test_a_loss_that_is_not_finite_ends_the_training_once(tmp_path: Path) -> Non
     root = dataclasses.replace(root, config=dataclasses.replace(root.config, rnn=huge))
     damaged(root, 2, 6, 3e38)
     with pytest.raises(ActionrecError, match=r"loss became (nan|inf) in epoch 1") as failure:
-        networks.train_rnn(root)
+        rnn.train_rnn(root)
     assert not isinstance(failure.value, InputError)
     assert not Path(root.store.url, "models", "rnn-spatial", "model.safetensors").exists()
 

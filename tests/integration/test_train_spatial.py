@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from actionrec.distributed.spatial import train_spatial
 from actionrec.errors import ActionrecError, InputError
 from actionrec.features.frame_cnn import build_frame_cnn
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.models import Model, leave_out
 from actionrec.storage.root import open_root, record
 from actionrec.storage.weights import WeightsRef, load, prepare
+from actionrec.training.finetune import train_spatial
 from tests.tiny_roots import actionrec, clip_name, features, link_weights, new_root, outcomes, snapshot, write_clips
 
 SPLITS = {"train": range(0, 8), "val": range(8, 11), "test": range(11, 13)}
@@ -115,7 +115,7 @@ def test_a_rerun_of_finished_tuning_writes_nothing_and_starts_no_ray(
     tuned: Tuned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = snapshot(tuned.root)
-    monkeypatch.setattr("actionrec.distributed.train.session", None)
+    monkeypatch.setattr("actionrec.training.ray_train.session", None)
     assert tune(tuned.root).config == tuned.model.config
     assert actionrec("train", "spatial", "--root", tuned.root) == 0
     assert snapshot(tuned.root) == before
@@ -220,7 +220,7 @@ def prepare_frame(tuned: Tuned, store: LocalStore) -> WeightsRef:
 def test_tuning_is_taken_back_by_replacing_it(tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "root"
     shutil.copytree(tuned.root, copy)
-    monkeypatch.setattr("actionrec.distributed.extract.session", no_session)
+    monkeypatch.setattr("actionrec.extraction.extract.session", no_session)
     assert actionrec("run", "--root", copy, "--replace", "finetune", "--set", "finetune.blocks=0") == 1
     root = open_root(str(copy))
     assert root.config.finetune.blocks == 0 and not root.begun("finetune")

@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from actionrec.distributed.session import kept
-from actionrec.learning.architectures import TABLE1
+from actionrec.cluster.session import kept
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import tune_inputs
+from actionrec.table1.architectures import TABLE1
 from tests.tiny_features import Clip, make_root
 from tests.tiny_roots import actionrec, snapshot
 
@@ -88,9 +88,9 @@ def test_the_svm_row_is_the_same_network_with_another_classifier(swept: Root) ->
 
 
 def test_a_rerun_writes_nothing_and_starts_no_ray(swept: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionrec.distributed.tune.session", None)
+    monkeypatch.setattr("actionrec.table1.sweep.session", None)
     for name in ("hold", "average"):  # reads no features and fits no SVM
-        monkeypatch.setattr(f"actionrec.distributed.trials.{name}", None)
+        monkeypatch.setattr(f"actionrec.table1.trial.{name}", None)
     before = snapshot(Path(swept.store.url))
     assert actionrec("tune", "rnn", "--root", swept.store.url) == 0
     assert snapshot(Path(swept.store.url)) == before

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.svm import LinearSVC
 
-from actionrec.distributed.session import kept
-from actionrec.stages.labelled import labelled
+from actionrec.cluster.session import kept
+from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, open_root
 from tests.learnt_roots import learnt_root, put_embeddings
 from tests.tiny_features import clips
@@ -54,7 +54,7 @@ def test_every_row_is_scikit_learn_called_directly_on_validation(searched: Root)
     for row in table.itertuples():
         found = []
         for seed in (0, 1):
-            sides = labelled(searched, seed)
+            sides = split_embeddings(searched, seed)
             train, val = sides["train"], sides["val"]
 
             def features(side: str, sides: dict = sides, row: object = row) -> NDArray[np.float64]:
@@ -83,7 +83,7 @@ def test_fusion_goes_by_it_and_says_so(searched: Root, capsys: pytest.CaptureFix
 
 
 def test_a_rerun_writes_nothing_and_starts_no_ray(searched: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actionrec.distributed.tune_svm.session", None)
+    monkeypatch.setattr("actionrec.fusion.search.session", None)
     before = snapshot(Path(searched.store.url))
     assert actionrec("tune", "svm", "--root", searched.store.url) == 0
     assert snapshot(Path(searched.store.url)) == before

@@ -11,7 +11,7 @@ import yaml
 
 from actionrec.config import load
 from actionrec.errors import InputError
-from actionrec.storage import recipes
+from actionrec.weights import recipes
 from tests.tiny_roots import TINY, actionrec, clip, clip_name
 
 

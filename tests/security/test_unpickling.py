@@ -73,7 +73,7 @@ def test_checkpoints_are_loaded_in_one_place_only() -> None:
         for path in PACKAGE.rglob("*.py")
         if re.search(r"(?<!safetensors\.)torch\.load\(", path.read_text(encoding="utf-8"))
     ]
-    assert loading == ["pretrained.py"]  # after the sha256 was checked: tests/unit/storage/test_pretrained.py
+    assert loading == ["published.py"]  # after the sha256 was checked: tests/unit/weights/test_published.py
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN
 from actionrec.features.sampling import budget, sample
 from actionrec.features.stacks import STACK_LENGTH, stack
 from actionrec.learning import fusion, loop, search
-from actionrec.learning.architectures import BEST, HEADS, TABLE1
 from actionrec.learning.checkpoint import Epoch, State
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.rnn import SequenceClassifier
+from actionrec.table1.architectures import BEST, HEADS, TABLE1
 
 PAPER = Config()
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from actionrec.config import Rnn
-from actionrec.learning.architectures import TABLE1
 from actionrec.learning.rnn import SequenceClassifier, pad, parameters, standardization
+from actionrec.table1.architectures import TABLE1
 
 WIDTH, CLASSES = 6, 3
 LENGTHS = [5, 1, 7, 2]

@@ -11,7 +11,16 @@ import pytest
 from numpy.typing import NDArray
 
 from actionrec.errors import InputError
-from actionrec.media.synth import CLASSES, Clip, SynthSpec, SynthSummary, held_out_groups, plan, shoot, write_dataset
+from actionrec.media.synth import (
+    CLASSES,
+    SynthClip,
+    SynthSpec,
+    SynthSummary,
+    held_out_groups,
+    plan,
+    shoot,
+    write_dataset,
+)
 
 SMALL = SynthSpec(classes=2, groups=4, clips_per_group=2, seconds=0.4)
 DEMO = SynthSpec()
@@ -21,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def find(class_name: str, group: int, number: int, spec: SynthSpec = DEMO) -> Clip:
+def find(class_name: str, group: int, number: int, spec: SynthSpec = DEMO) -> SynthClip:
     return next(
         clip for clip in plan(spec) if (clip.action.name, clip.group, clip.number) == (class_name, group, number)
     )

@@ -10,9 +10,9 @@ from typing import Any
 import boto3
 import pytest
 
+from actionrec import patience
 from actionrec.config import Storage
 from actionrec.errors import ActionrecError, InputError
-from actionrec.storage import patience
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.store import Store, open_store
 

@@ -17,11 +17,11 @@ from actionrec.features import frame_cnn
 from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import build_frame_cnn
 from actionrec.features.vggish import pca_of
-from actionrec.storage import recipes
 from actionrec.storage.local_store import LocalStore
-from actionrec.storage.pretrained import Source, cache_path, url_source
 from actionrec.storage.streams import STREAMS
 from actionrec.storage.weights import Availability, WeightsRef, load, prepare, survey
+from actionrec.weights import recipes
+from actionrec.weights.published import PublishedFile, cache_path, url_source
 
 RANDOM = Config(
     flow=Flow(model="dis"),
@@ -69,7 +69,7 @@ def store(tmp_path: Path) -> CountingStore:
     return CountingStore(str(tmp_path / "root"))
 
 
-def put_into_cache(source: Source, content: bytes) -> None:
+def put_into_cache(source: PublishedFile, content: bytes) -> None:
     cache_path(source).parent.mkdir(parents=True, exist_ok=True)
     cache_path(source).write_bytes(content)
 
@@ -247,7 +247,7 @@ def test_pretrained_audio_brings_its_pca_along(
     assert pca_of(load(TinyVGGish(), without, store)) is None
 
 
-def publish(folder: Path, content: dict[str, object]) -> Source:
+def publish(folder: Path, content: dict[str, object]) -> PublishedFile:
     path = folder / "file.pth"
     torch.save(content, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

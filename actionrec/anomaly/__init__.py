@@ -1,0 +1,1 @@
+"""How unusual a video is: autoencoder, scores, and classes that nothing was trained on."""

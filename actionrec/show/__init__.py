@@ -1,0 +1,1 @@
+"""What prints and draws: console, tables, plots, the page."""

@@ -1,0 +1,138 @@
+"""Training on Ray Train, as the driver sees it: networks one after another in one group of workers.
+
+Checkpoints and models go to the root, in one PUT each, by the same store as everything else: a lost worker and a killed
+driver are then the same case, and a rerun of what is finished does nothing.
+"""
+
+import contextlib
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import ray
+import ray.train
+import ray.train.torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
+
+from actionrec.cluster.board import ANSWER_S, Poll, Start, Starts, beside_the_driver, died_loading, why
+from actionrec.cluster.session import Cluster, cores, session
+from actionrec.errors import ActionrecError, InputError
+from actionrec.storage import models
+from actionrec.storage.root import Root
+from actionrec.training.progress import TrainingProgress
+from actionrec.training.ray_worker import TrainingJob, work
+from actionrec.training.spec import TrainingSpec
+
+
+def train(
+    root: Root,
+    specs: Sequence[TrainingSpec],
+    *,
+    verbose: bool = False,
+    on_progress: Callable[[TrainingProgress], None] = lambda progress: None,
+    on_stage: Callable[[str], None] = lambda text: None,
+) -> list[models.Model]:
+    """Train every network that is not finished and return all models. ActionrecError: training gives up."""
+    waiting = [each for each in specs if not models.finished(root.output, each.folder, each.fingerprint)]
+    if waiting:
+        on_stage("Ray")
+        with session(verbose) as cluster:
+            on_stage("train")
+            _run(root, waiting, cluster, on_progress)
+    return [models.load(root.output, each.folder, each.fingerprint, f"use --replace {each.stage}") for each in specs]
+
+
+@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+class Ledger:
+    """What the workers tell the driver: how far they are, and the one sentence that ends the training.
+
+    It lives with the driver. One that is lost all the same starts again knowing nothing, and is told what comes next.
+    """
+
+    def __init__(self) -> None:
+        self._progress: TrainingProgress | None = None
+        self._failure: tuple[str, bool] | None = None
+        self._starts = Starts()
+
+    def loading(self, worker: str, start: Start) -> None:
+        self._starts.loading(worker, start)
+
+    def loaded(self, worker: str) -> None:
+        self._starts.loaded(worker)
+
+    def said(self, worker: str, words: str) -> None:
+        self._starts.said(worker, words)
+
+    def died(self) -> list[Start]:
+        """The starts of a worker that never came to its first epoch."""
+        return self._starts.died()
+
+    def report(self, progress: TrainingProgress) -> None:
+        self._progress = progress
+
+    def fail(self, sentence: str, bad_input: bool) -> None:
+        self._failure = self._failure or (sentence, bad_input)
+
+    def failure(self) -> tuple[str, bool] | None:
+        return self._failure
+
+    def totals(self) -> tuple[TrainingProgress, ...]:
+        return (self._progress,) if self._progress else ()
+
+
+def _run(
+    root: Root, specs: Sequence[TrainingSpec], cluster: Cluster, on_progress: Callable[[TrainingProgress], None]
+) -> None:
+    wanted = root.config.train
+    on_gpu = wanted.device == "cuda" or (wanted.device == "auto" and cluster.gpus >= 1)
+    count = wanted.workers or (int(cluster.gpus) if on_gpu else 1)
+    if count == 0:
+        raise InputError("the cluster has no GPUs now; wait for its workers, or set train.workers")
+    # Half of what there is, shared out: the rest is for the tasks that read.
+    share = min(1.0, cluster.cpus / (2 * count)) if cluster.cpus else 0.0
+    here = len(ray.nodes()) == 1
+    threads = wanted.threads or (max(1, cores() // count) if here else max(1, int(share)))
+    job = TrainingJob(root.config, root.output.url, specs, threads, max(1, cores() // count) if here else 4)
+    ledger = Ledger.options(scheduling_strategy=beside_the_driver()).remote()  # type: ignore[attr-defined]
+    resources = {"CPU": share} | ({"GPU": 1.0} if on_gpu else {})
+    with tempfile.TemporaryDirectory(prefix="actionrec-train-") as folder:
+        trainer = _Trainer(
+            work,
+            train_loop_config={"job": job, "ledger": ledger},
+            scaling_config=ScalingConfig(num_workers=count, use_gpu=on_gpu, resources_per_worker=resources),
+            run_config=RunConfig(
+                name=uuid.uuid4().hex,
+                storage_path=folder,  # Ray's own notes; ours go to the root
+                failure_config=FailureConfig(max_failures=wanted.max_failures),
+            ),
+        )
+        gave_up = None
+        with Poll(ledger, on_progress):
+            try:
+                trainer.fit()
+            except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
+                gave_up = error
+    if reason := _reason(ledger, gave_up):
+        raise reason
+
+
+def _reason(ledger: Any, gave_up: Exception | None) -> ActionrecError | None:
+    """What the training ends with, if with anything: what a worker told the ledger, or else what Ray says."""
+    failure, died = None, []
+    with contextlib.suppress(ray.exceptions.RayError):  # Ray's own word must do: the models may be there all the same
+        failure, died = ray.get([ledger.failure.remote(), ledger.died.remote()], timeout=ANSWER_S)
+    if failure:  # which Ray need not know of: see _work
+        sentence, bad_input = failure
+        return (InputError if bad_input else ActionrecError)(sentence)
+    if gave_up is None:
+        return None
+    if died:
+        return ActionrecError(died_loading(died))
+    return ActionrecError(f"training gave up: {why(gave_up)}; run the same command again to go on")
+
+
+class _Trainer(TorchTrainer):
+    def _register_sigint_handler(self, controller: Any) -> None:
+        """Ray's own handler ends the process with exit code 0 and no word, also long after the training."""

@@ -1,0 +1,253 @@
+"""What another root has of the same videos is taken over, whole parts or single videos, and nothing else is."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from actionrec import schema
+from actionrec.errors import InputError
+from actionrec.extraction import reuse
+from actionrec.extraction.part import VideoFile
+from actionrec.extraction.reuse import Taken, another, take
+from actionrec.storage import layout, parts
+from actionrec.storage.records import dumped
+from actionrec.storage.reopening import Kept
+from actionrec.storage.root import Root, begin, open_root, record
+from actionrec.storage.streams import STREAMS
+from tests.earlier_roots import unpack
+from tests.tiny_features import PART_VIDEOS, SETTINGS, WIDTHS, begin_streams, clips, make_root
+
+DECODED = ("flow", "spatial", "audio")
+CLIPS = clips()[:12]  # two parts of five, and one of two
+IDS = [clip.video_id for clip in CLIPS]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A byte a video: nothing is decoded here."""
+    folder = tmp_path / "videos"
+    for number, video_id in enumerate(IDS):
+        path = folder / video_id
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([number]))
+    return folder
+
+
+@pytest.fixture
+def other(tmp_path: Path, source: Path) -> Root:
+    return extracted(tmp_path / "other", source)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, source: Path) -> Root:
+    return begun(tmp_path / "mine", source)
+
+
+def extracted(folder: Path, source: Path, **settings: Any) -> Root:
+    """A root that is planned, extracted, and knows what it has read."""
+    root = make_root(folder, CLIPS, {"data": {"source": str(source)}, **settings})
+    parts.plan(root.store, IDS, PART_VIDEOS, "x", {})
+    for path in (folder / "features/status").iterdir():
+        rows = pq.read_table(path).to_pylist()
+        for row in rows:
+            row["sha256"] = hashlib.sha256((source / row["video_id"]).read_bytes()).hexdigest()
+        rewrite(path, rows, schema.STATUS)
+    return root
+
+
+def rewrite(path: Path, rows: list[dict[str, Any]], columns: Any) -> None:
+    table = type(pq.read_table(path)).from_pylist(rows, schema=columns)
+    path.write_bytes(schema.to_parquet(table, schema.fingerprint_of(path.read_bytes()) or ""))
+
+
+def begun(folder: Path, source: Path, **settings: Any) -> Root:
+    """A root whose streams have begun, under other names than the other root's, and of which nothing is computed."""
+    root = open_root(str(folder), [SETTINGS, {"data": {"source": str(source)}, **settings}])
+    begin_streams(root)
+    rename(folder, "mine")
+    return open_root(str(folder))
+
+
+def rename(folder: Path, name: str) -> None:
+    root = open_root(str(folder))
+    for stream in DECODED:
+        found = record(root, stream)
+        inputs = {key: name if key in DECODED else value for key, value in found["inputs"].items()}
+        root.store.put(layout.stage(stream), dumped(found | {"fingerprint": name, "inputs": inputs}))
+
+
+def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] = IDS) -> Taken:
+    """Into parts of `size` videos."""
+    plan = {part: list(ids[start : start + size]) for part, start in enumerate(range(0, len(ids), size))}
+    videos = {i: VideoFile(i, i, 1) for i in ids}
+    lacking = {part: [s for s in DECODED if part not in parts.committed(mine.store, s)] for part in plan}
+    return take(mine, another(mine, other.store.url), lacking, plan, videos)
+
+
+def features(root: Root, stream: str) -> dict[str, Any]:
+    found = {}
+    for key in root.store.sizes(layout.features(stream)):
+        for row in pq.read_table(Path(root.store.url, key)).to_pylist():
+            assert row["video_id"] not in found
+            found[row["video_id"]] = row
+    return found
+
+
+def files(root: Root) -> dict[str, bytes]:
+    return {key: root.store.read(key) for key in root.store.sizes()}
+
+
+@pytest.mark.parametrize("size", [PART_VIDEOS, 4, 12])
+def test_equal_streams_are_taken_and_committed_however_the_parts_are_cut(size: int, mine: Root, other: Root) -> None:
+    before = files(other)
+    said = taken(mine, other, size)
+    assert said.said.startswith("flow of 12 videos taken from ")
+    assert said.warnings == []
+    for stream in DECODED:
+        assert len(parts.committed(mine.store, stream)) == -(-12 // size)
+        assert features(mine, stream) == features(other, stream)
+        table = parts.statuses(mine.store, stream, "mine")
+        assert sorted(table["video_id"].to_pylist()) == sorted(IDS)
+    found = parts.reconcile(mine.store, IDS, dict.fromkeys(DECODED, "mine"))
+    assert (found.ok, found.no_audio, found.missing) == (12, 4, ())
+    assert files(other) == before
+
+
+def test_files_of_the_same_name_and_part_are_copied_as_they_are(tmp_path: Path, source: Path, other: Root) -> None:
+    mine = open_root(str(tmp_path / "mine"), [SETTINGS, {"data": {"source": str(source)}}])
+    begin_streams(mine)
+    taken(mine, other)
+    keys = [key for stream in DECODED for key in other.store.sizes(layout.features(stream))]
+    assert {key: mine.store.read(key) for key in keys} == {key: other.store.read(key) for key in keys}
+
+
+def test_a_stream_that_differs_is_named_with_what_differs_and_left(tmp_path: Path, source: Path, other: Root) -> None:
+    frame = SETTINGS["frame"] | {"size": 32}
+    mine = begun(tmp_path / "mine", source, frame=frame)
+    assert "spatial differs (frame.size) and is not taken" in taken(mine, other).said
+    assert parts.committed(mine.store, "spatial") == {}
+    assert len(parts.committed(mine.store, "audio")) == 3
+
+
+def test_a_stream_follows_what_it_is_made_from(tmp_path: Path, source: Path, other: Root) -> None:
+    mine = begun(tmp_path / "mine", source, flow=SETTINGS["flow"] | {"jpeg_quality": 50})
+    said = taken(mine, other).said
+    assert "flow differs (flow.jpeg_quality)" in said
+    assert "spatial differs (flow: flow.jpeg_quality)" in said
+
+
+def test_videos_that_are_others_by_their_bytes_are_not_taken_and_the_rest_is_kept(
+    mine: Root, other: Root, source: Path
+) -> None:
+    (source / IDS[1]).write_bytes(b"x")
+    taken(mine, other)
+    for stream in DECODED:
+        assert sorted(parts.committed(mine.store, stream)) == [1, 2]
+        width = WIDTHS.get(stream, 0)
+        kept = Kept(mine.store, stream, 0, "mine", STREAMS[stream].schema(width))
+        assert [kept.of(video_id) is not None for video_id in IDS[:5]] == [True, False, True, True, True]
+        ok = [i for i in IDS[:5] if (row := kept.of(i)) is not None and row["status"] == "ok"]
+        assert sorted(features(mine, stream)) == sorted([*ok, *(set(features(other, stream)) & set(IDS[5:]))])
+
+
+def test_a_hash_that_is_recorded_here_spares_the_reading(mine: Root, other: Root, source: Path) -> None:
+    taken(mine, other)
+    for key in list(mine.store.sizes(layout.marks("audio").rpartition("/")[0] + "/")):
+        if "audio" in key:
+            mine.store.delete(key)
+    for video_id in IDS:
+        (source / video_id).unlink()
+    assert "audio of 12 videos taken" in taken(mine, other).said
+
+
+def test_failed_videos_are_not_taken(mine: Root, other: Root) -> None:
+    for stream in DECODED:
+        path = Path(other.store.url, layout.commit_mark(stream, 1))
+        rows = pq.read_table(path).to_pylist()
+        rows[0] |= {"status": "failed", "reason": "corrupt", "detail": "of then"}
+        rewrite(path, rows, schema.STATUS)
+    taken(mine, other)
+    assert sorted(parts.committed(mine.store, "flow")) == [0, 2]
+    assert IDS[5] not in features(mine, "flow")
+
+
+def test_what_another_root_has_not_committed_is_not_there(mine: Root, other: Root) -> None:
+    for stream in DECODED:
+        other.store.delete(layout.commit_mark(stream, 2))
+    assert taken(mine, other).warnings == []
+    assert sorted(parts.committed(mine.store, "spatial")) == [0, 1]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "empty", "another", "no table"])
+@pytest.mark.parametrize("key", [layout.feature("audio", 0), layout.commit_mark("audio", 0)])
+def test_a_damaged_file_is_named_and_its_part_stays_lacking(damage: str, key: str, mine: Root, other: Root) -> None:
+    data = other.store.read(key)
+    table = pq.read_table(Path(other.store.url, key))
+    changed = {
+        "flipped": data[:40] + bytes(byte ^ 255 for byte in data[40:60]) + data[60:],
+        "cut": data[: len(data) // 2],
+        "empty": b"",
+        "another": schema.to_parquet(table, "of another extraction"),
+        "no table": schema.to_parquet(table.select(["video_id"]), "other"),
+    }
+    other.store.put(key, changed[damage])
+    found = taken(mine, other)
+    assert len(found.warnings) == 1
+    assert key in found.warnings[0]
+    assert sorted(parts.committed(mine.store, "audio")) == [1, 2]
+    assert sorted(parts.committed(mine.store, "flow")) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("what", ["no number", "another width"])
+def test_numbers_that_are_none_and_another_width_are_refused(
+    what: str, mine: Root, other: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reuse, "COPIERS", 1)  # the first width that is seen counts
+    path = Path(other.store.url, layout.feature("spatial", 2))
+    width = WIDTHS["spatial"] + (what == "another width")
+    vectors = np.full((3, width), np.nan if what == "no number" else 1, np.float32)
+    row = {"frame_index": [0, 1, 2], "time_s": [0.0, 0.1, 0.2], "embedding": vectors}
+    table = schema.feature_table(STREAMS["spatial"].schema(width), [(i, row) for i in IDS[10:]])
+    name = {b"actionrec.fingerprint": str(record(other, "spatial")["fingerprint"]).encode()}
+    pq.write_table(table.replace_schema_metadata(name), path)
+    assert len(taken(mine, other, PART_VIDEOS).warnings) == 1
+    assert len(parts.committed(mine.store, "spatial")) == 2
+
+
+def test_other_videos_are_left_and_that_is_said(mine: Root, other: Root) -> None:
+    found = taken(mine, other, ids=["c0/of_another_set.avi"])
+    assert found.said.startswith("flow of none of these videos is in ")
+    assert files(mine).keys() == {"config.yaml", *(layout.stage(stream) for stream in DECODED)}
+
+
+def test_what_is_kept_here_already_is_not_touched(mine: Root, other: Root) -> None:
+    mine.store.put(layout.reopened("flow", 0), b"kept")
+    taken(mine, other)
+    assert sorted(parts.committed(mine.store, "flow")) == [1, 2]
+    assert mine.store.read(layout.reopened("flow", 0)) == b"kept"
+
+
+def test_a_root_that_is_none_of_another_layout_or_the_same_is_refused(mine: Root, other: Root, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no root here"):
+        another(mine, str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="actionrec upgrade"):
+        another(mine, str(unpack("v0.1", tmp_path / "old")))
+    (tmp_path / "link").symlink_to(other.store.url)
+    for url in (other.store.url, f"{other.store.url}/", str(tmp_path / "link")):
+        with pytest.raises(InputError, match="this is the root itself"):
+            another(other, url)
+
+
+def test_a_configuration_there_decides_nothing(mine: Root, other: Root) -> None:
+    Path(other.store.url, layout.CONFIG).write_text("storage: {endpoint_url: https://of.somebody.else}\nno: [")
+    assert "flow of 12 videos taken" in taken(mine, other).said
+
+
+def test_begin_finds_no_difference_after_it(mine: Root, other: Root) -> None:
+    taken(mine, other)
+    assert begin(mine, "flow", record(mine, "flow")["inputs"]) == "mine"

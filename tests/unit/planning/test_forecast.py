@@ -1,0 +1,116 @@
+"""What a forecast promises: more work takes longer, more machines less, and every rate says where it comes from."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from torch import nn
+
+from actionrec import config
+from actionrec.errors import InputError
+from actionrec.features.sampling import budget
+from actionrec.learning.rnn import SequenceClassifier
+from actionrec.planning import rates
+from actionrec.planning.forecast import NODES, Forecast, Node, PlannedCluster, cluster_of, forecast, parameters, work
+from actionrec.storage.root import open_root
+from actionrec.table1.architectures import TABLE1
+from tests.tiny_features import make_root
+
+PAPER = config.load([])
+GPUS = cluster_of(["g6.2xlarge=4"], NODES)
+PAPER_RATES = rates.assumed(PAPER, 10.0)
+
+
+def planned(videos: int = 1000, seconds: float = 10.0, cluster: PlannedCluster = GPUS) -> Forecast:
+    return forecast(videos, seconds, cluster, PAPER, PAPER_RATES)
+
+
+def test_nodes_add_up() -> None:
+    assert cluster_of(["a=2", "b=3"], {"a": Node(8, 1, 10), "b": Node(4)}) == PlannedCluster(28, 2, 20)
+
+
+@pytest.mark.parametrize(
+    "text", ["g6.2xlarge", "g6.2xlarge=", "g6.2xlarge=0", "g6.2xlarge=-1", "g6.2xlarge=1.5", "x=1", "=1"]
+)
+def test_a_node_that_is_not_known_is_refused_with_those_that_are(text: str) -> None:
+    with pytest.raises(InputError, match=r"TYPE=COUNT.*g5\.2xlarge"):
+        cluster_of([text], NODES)
+
+
+@pytest.mark.parametrize("seconds", [0.04, 0.5, 2.0, 7.2, 36.0, 500.0])
+def test_a_video_has_as_many_samples_as_sampling_takes(seconds: float) -> None:
+    from fractions import Fraction
+
+    seen = min(Fraction(str(seconds)), 36)
+    made = work(seconds, PAPER)
+    assert made.samples == budget(seen, max(1, int(seen * 25)), PAPER.sampling)
+    assert made.pairs == made.frames - 1
+
+
+@pytest.mark.parametrize(
+    "row", [row for row in TABLE1 if not row.attention and row.units < 1024], ids=lambda row: row.name
+)
+def test_parameters_are_those_of_the_network(row: object) -> None:
+    network = SequenceClassifier(row.of(PAPER.rnn), 96, 5)  # type: ignore[attr-defined]
+    assert isinstance(network.recurrent, nn.RNNBase)
+    assert parameters(row, 96) == sum(each.numel() for each in network.recurrent.parameters())  # type: ignore[arg-type]
+
+
+def test_twice_the_videos_take_twice_the_time_but_for_the_start_and_twice_the_bytes() -> None:
+    none, one, two = planned(1), planned(100_001), planned(200_001)
+    assert two.hours - none.hours == pytest.approx(2 * (one.hours - none.hours), rel=0.01)
+    assert sum(two.bytes_of.values()) == pytest.approx(2 * sum(one.bytes_of.values()), rel=0.01)
+
+
+def test_longer_videos_take_longer_up_to_the_clip_that_is_seen() -> None:
+    hours = [planned(seconds=seconds).hours for seconds in (2, 10, 36, 90)]
+    assert hours[0] < hours[1] < hours[2] == hours[3]
+
+
+def test_more_machines_take_less_time_and_no_fewer_gpu_hours() -> None:
+    few, many = planned(20_000), planned(20_000, cluster=cluster_of(["g6.2xlarge=16"], NODES))
+    assert many.hours < few.hours
+    assert sum(s.gpu_h for s in many.stages) >= sum(s.gpu_h for s in few.stages) > 0
+
+
+def test_without_gpus_there_are_no_gpu_hours() -> None:
+    found = forecast(100, 2, PlannedCluster(2, 0, 0), PAPER, rates.assumed(PAPER, 0))
+    assert found.hours > 0 and not any(stage.gpu_h for stage in found.stages)
+
+
+def test_flow_is_what_costs_and_dis_is_not() -> None:
+    quick = config.load([{"flow": {"model": "dis"}}])
+    assert rates.assumed(quick, 10).step_s["flow"] < PAPER_RATES.step_s["flow"]
+    assert "82.60 of flow" in PAPER_RATES.sources[0] and "of flow" not in rates.assumed(quick, 10).sources[0]
+
+
+def test_counted_operations_are_the_published_ones() -> None:
+    assert PAPER_RATES.costs["spatial"].gflop == pytest.approx(26.3, abs=0.1)  # InceptionResNetV2 at 299
+    assert {name: cost.width for name, cost in PAPER_RATES.costs.items()} == {
+        "flow": 0, "spatial": 1536, "motion": 2048, "audio": 128,
+    }  # fmt: skip
+
+
+def test_the_objects_are_those_that_a_run_writes() -> None:
+    whole = planned(160)
+    for streams, method, fewer in ((["spatial", "audio"], "adaptive", 1), (["spatial"], "uniform", 3)):
+        chosen = config.load([{"streams": streams, "sampling": {"method": method}}])
+        found = forecast(160, 10, GPUS, chosen, PAPER_RATES)
+        assert whole.objects - found.objects == 20 * fewer  # a stream has a file and its mark for each of ten parts
+        assert found.hours < whole.hours
+
+
+def test_a_root_without_features_measures_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing is measured here; run extract"):
+        rates.measured(open_root(str(tmp_path / "new")), PAPER_RATES)
+    make_root(tmp_path / "root")
+    with pytest.raises(InputError, match="nothing is measured; leave --root out"):  # made without decoding anything
+        rates.measured(open_root(str(tmp_path / "root")), PAPER_RATES)
+
+
+def test_every_assumption_is_a_sentence_that_is_shown() -> None:
+    said = planned().assumptions
+    assert set(PAPER_RATES.sources) < set(said)
+    assert planned().stages[0].name == "extract"
+    assert [row[0] for row in planned().times().rows][-1] == "all"
+    assert dataclasses.asdict(planned())["objects"] > 0

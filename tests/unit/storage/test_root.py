@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.config import dump, load
+from actionrec.config import dump, load, read_layer
 from actionrec.errors import InputError
 from actionrec.storage import layout
 from actionrec.storage.records import fingerprint
@@ -283,3 +283,12 @@ def test_knobs_that_came_later_are_no_change_to_stages_made_before_them(tmp_path
     assert settings("rnn-spatial", several)["rnn.heads"] == 8 and "rnn.heads" not in settings("tune", several)
     assert "rnn.heads" not in settings("rnn-spatial", load([]))  # without attention it has no say
     assert differing({}, {"rnn.heads": 1}) == [] and differing({}, {"rnn.heads": 8}) == ["rnn.heads"]
+
+
+def test_the_kept_trials_of_table_one_go_by_the_name_that_their_data_and_settings_have() -> None:
+    """docs/results: an import of the same file takes them as its own."""
+    made = {"spatial": "37c736a169d2430b", "videos": "68173b286dc6bc1e", "test videos": "d780e9fea8e02605"}
+    name = fingerprint("tune", load([read_layer("ucf101_vgg14")]), made)
+    kept = list(Path(__file__).parents[3].joinpath("docs/results/ucf101_vgg14").glob("*.json"))
+    assert kept
+    assert {json.loads(path.read_bytes())["fingerprint"].rpartition("-")[0] for path in kept} == {name}

@@ -29,6 +29,7 @@ from actionrec.stages.fuse import load_fused
 from actionrec.stages.labelled import labelled
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Sample, made_with, read_rows, samples, store_of, with_stream
+from actionrec.storage.streams import STREAMS
 
 
 class Average(nn.Module):
@@ -147,9 +148,8 @@ def burst_probe(root: Root, spec: bursts.Spec) -> dict[str, float]:
 
 def frame_indices(root: Root) -> dict[str, list[int]]:
     """Which frames of each video were sampled."""
-    columns = pa.schema(
-        [field for field in schema.embedding("spatial", 1) if field.name in ("video_id", "frame_index")]
-    )
+    whole = STREAMS["spatial"].schema(1)
+    columns = pa.schema([whole.field(name) for name in ("video_id", "frame_index")])
     rows: dict[str, list[int]] = {}
     for part, ids in with_stream(root, "spatial").items():
         found = read_rows(store_of(root, "spatial"), "spatial", part, ids, columns, made_with(root, "spatial"))

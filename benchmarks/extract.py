@@ -35,6 +35,7 @@ from actionrec.media.decode import decode
 from actionrec.media.synth import SynthSpec, write_dataset
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
+from actionrec.storage.streams import extracted
 from actionrec.storage.weights import load, prepare
 
 PHASES = ("decode", "flow", "frame", "audio")
@@ -44,9 +45,9 @@ def bare(videos: list[Path], root: str, settings: config.Config, barrier_dir: Pa
     """Seconds of each phase over `videos`, in this process alone, once every worker has its networks."""
     torch.set_num_threads(1)
     store = LocalStore(root)
-    refs = prepare(settings, store)
+    refs = prepare(settings, store, extracted(settings))
     network, vggish = build_frame_cnn(settings.frame.model), build_vggish()
-    load(network, refs["frame"], store)
+    load(network, refs["spatial"], store)
     load(vggish, refs["audio"], store)
     mean, std = mean_std(network)
     size, batch = settings.frame.size, settings.extract.frame_batch
@@ -114,11 +115,11 @@ def measure_pipeline(source: Path, root: Path, weights: Path, videos: int, worke
 
 
 def _steady(root: Path, workers: int) -> float:
-    """Seconds a video, once every worker has committed a part."""
-    marks = sorted((root / layout.STATUS).glob("extract-*"), key=lambda path: path.stat().st_mtime)
+    """Seconds a video, once every worker has committed a part, which its last stream's mark does."""
+    last_stream = extracted(config.load([config.read_layer("demo")]))[-1]
+    marks = sorted((root / layout.STATUS).glob(f"{last_stream}-*"), key=lambda path: path.stat().st_mtime)
     first, last = marks[workers - 1], marks[-1]
-    streams = len(layout.EXTRACT_STREAMS)
-    videos = sum(parquet.read_metadata(mark).num_rows // streams for mark in marks[workers:])
+    videos = sum(parquet.read_metadata(mark).num_rows for mark in marks[workers:])
     return (last.stat().st_mtime - first.stat().st_mtime) / videos
 
 
@@ -176,7 +177,7 @@ def main() -> None:
         spec = SynthSpec(classes=8, groups=groups, clips_per_group=1, seconds=arguments.seconds)
         write_dataset(top / "all", spec)
         videos = sorted((top / "all").glob("*/*.avi"))
-        prepare(settings, LocalStore(str(top / "weights-root")))
+        prepare(settings, LocalStore(str(top / "weights-root")), extracted(settings))
         largest = max(arguments.clips)
         limits = [measure_limit(videos[:largest], str(top / "weights-root"), settings, workers)]
         runs = []

@@ -36,6 +36,7 @@ from actionrec.storage import layout
 from actionrec.storage.root import open_root
 from actionrec.storage.samples import samples
 from actionrec.storage.store import open_store
+from actionrec.storage.streams import STREAMS
 
 CLASSES = 400
 
@@ -53,18 +54,14 @@ class FakeWorker:
             watcher.starting(part, video_id)
             watcher.finished(part, video_id, False)
         row = {"frame_index": [0], "time_s": [0.0], "embedding": np.zeros((1, 4), np.float32)}
-        tables = {
-            "spatial": schema.embedding_table("spatial", 4, [(video_id, row) for video_id in ids]),
-            "flow": schema.FLOW.empty_table(),
-            "audio": schema.embedding_table("audio", 4, [(video_id, row) for video_id in ids]),
-        }
-        for stream, table in tables.items():
-            self._put(layout.feature(stream, part), table)
-        status = [{"video_id": i, "stream": s, "status": "ok", "compute_s": 0.0} for i in ids for s in tables]
-        self._put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
+        for stream in self._job.streams:
+            rows = [] if stream == "flow" else [(video_id, row) for video_id in ids]
+            status = [{"video_id": i, "stream": stream, "status": "ok", "compute_s": 0.0} for i in ids]
+            self._put(stream, layout.feature(stream, part), schema.feature_table(STREAMS[stream].schema(4), rows))
+            self._put(stream, layout.commit_mark(stream, part), pa.Table.from_pylist(status, schema=schema.STATUS))
 
-    def _put(self, key: str, table: pa.Table) -> None:
-        self._root.put(key, schema.to_parquet(table, self._job.fingerprint))
+    def _put(self, stream: str, key: str, table: pa.Table) -> None:
+        self._root.put(key, schema.to_parquet(table, self._job.made[stream]))
 
 
 def verb(name: str, root: str, source: str) -> None:
@@ -73,7 +70,7 @@ def verb(name: str, root: str, source: str) -> None:
 
     started = time.monotonic()
     extract.PartWorker = FakeWorker  # type: ignore[assignment,misc]
-    extract.prepare = lambda config, store: {}  # type: ignore[assignment]
+    extract.prepare = lambda config, store, streams: {}  # type: ignore[assignment]
     with contextlib.suppress(SystemExit):
         match name:
             case "catalog":
@@ -102,9 +99,7 @@ def measured(title: str, *arguments: str, kill_at: tuple[Path, int] | None = Non
             time.sleep(1)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        print(
-            f"{title}: killed after {time.monotonic() - started:.0f} s with {len(os.listdir(folder)):,} parts committed"
-        )
+        print(f"{title}: killed after {time.monotonic() - started:.0f} s with {len(os.listdir(folder)):,} marks stored")
         return
     said = process.communicate()[0].strip().splitlines()
     print(f"{title}: {said[-1]}", *(f"    {line}" for line in said[:-1] if "videos" in line), sep="\n", flush=True)
@@ -138,7 +133,7 @@ def main() -> None:
         print(f"{given.videos:,} files written in {time.monotonic() - started:.0f} s", flush=True)
         measured("catalog", "catalog", root, source)
         measured("catalog again", "catalog", root, source)
-        third = given.videos // Extract().part_videos // 3
+        third = given.videos // Extract().part_videos  # marks: each part has one of each of three streams
         measured("extract", "extract", root, source, kill_at=(status, third))
         measured("extract, resumed", "extract", root, source)
         measured("extract, nothing to do", "extract", root, source)

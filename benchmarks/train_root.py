@@ -13,6 +13,7 @@ from actionrec import config, schema
 from actionrec.features import flow_codec
 from actionrec.storage import layout
 from actionrec.storage.root import Root, begin, open_root
+from actionrec.storage.streams import STREAMS
 
 CLASSES, STEPS, WIDTH, PAIRS = 10, 10, 1536, 49  # of the demo: 2 s of 25 fps
 
@@ -34,33 +35,30 @@ def make_root(folder: Path, epochs: Mapping[str, int], counts: Mapping[str, int]
         for i in range(count)
     ]
     root.store.put(layout.CATALOG, schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.CATALOG), "x"))
-    fingerprint = begin(root, "extract", {"frame": "none", "audio": "none"})
+    flow = begin(root, "flow", {})
+    made = {"flow": flow, "spatial": begin(root, "spatial", {"frame weights": "none", "flow": flow})}
     ids = [row["video_id"] for row in rows if row["split"] != "test"]
     size = root.config.extract.part_videos
     for part, start in enumerate(range(0, len(ids), size)):
-        write_part(root, fingerprint, part, ids[start : start + size])
+        write_part(root, made, part, ids[start : start + size])
     return root
 
 
-def write_part(root: Root, fingerprint: str, part: int, ids: Sequence[str]) -> None:
+def write_part(root: Root, made: Mapping[str, str], part: int, ids: Sequence[str]) -> None:
     rng = np.random.default_rng(part)
-
-    def put(key: str, table: pa.Table) -> None:
-        root.store.put(key, schema.to_parquet(table, fingerprint))
-
     places = np.arange(STEPS)
     where = {"frame_index": places.astype(np.int32), "time_s": (places * 0.2).astype(np.float32)}
     frames = [(i, where | {"embedding": rng.normal(size=(STEPS, WIDTH)).astype(np.float32)}) for i in ids]
-    put(layout.feature("spatial", part), schema.embedding_table("spatial", WIDTH, frames))
-    put(layout.feature("audio", part), schema.embedding_table("audio", 1, []))  # silent videos all
     flows = [flow_row(root.config.flow, video_id, rng) for video_id in ids]
-    put(layout.feature("flow", part), pa.Table.from_pylist(flows, schema=schema.FLOW))
-    status = [
-        {"video_id": video_id, "stream": stream, "status": "no_audio" if stream == "audio" else "ok"}
-        for video_id in ids
-        for stream in layout.EXTRACT_STREAMS
-    ]
-    put(layout.commit_mark(part), pa.Table.from_pylist(status, schema=schema.STATUS))
+    tables = {
+        "flow": pa.Table.from_pylist(flows, schema=schema.FLOW),
+        "spatial": schema.feature_table(STREAMS["spatial"].schema(WIDTH), frames),
+    }
+    for stream, table in tables.items():
+        status = [{"video_id": video_id, "stream": stream, "status": "ok"} for video_id in ids]
+        mark = pa.Table.from_pylist(status, schema=schema.STATUS)
+        root.store.put(layout.feature(stream, part), schema.to_parquet(table, made[stream]))
+        root.store.put(layout.commit_mark(stream, part), schema.to_parquet(mark, made[stream]))
 
 
 def flow_row(flow: config.Flow, video_id: str, rng: np.random.Generator) -> dict[str, Any]:

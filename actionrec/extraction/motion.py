@@ -37,6 +37,7 @@ class MotionJob:
     root_url: str
     output_url: str
     fingerprint: str
+    network: str  # the fingerprint of the motion CNN
     above: Mapping[str, str]  # the fingerprint of each stream that motion is made from
 
 
@@ -56,7 +57,8 @@ def embed_motion(
     todo = {part: [{"video_id": video_id} for video_id in m] for part, m in members.items() if part not in done and m}
     if todo:
         kept = len(ids) - sum(map(len, todo.values()))
-        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, made_from(root, *uppers))
+        network = made_from(root, "motion_cnn")["motion_cnn"]
+        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, network, made_from(root, *uppers))
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage("motion features")
@@ -112,7 +114,7 @@ class MotionWorker:
         self._job = job
         self._root = open_store(job.root_url, job.config.storage)
         self._output = open_store(job.output_url, job.config.storage)
-        self._embedder = load_motion(self._output, job.above["motion_cnn"], job.config, device)
+        self._embedder = load_motion(self._output, job.network, job.config, device)
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> None:
         """Compute and commit the motion features of one part, an item being {"video_id": ...}."""

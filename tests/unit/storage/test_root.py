@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.config import dump, load
+from actionrec.config import dump, load, read_layer
 from actionrec.errors import InputError
 from actionrec.storage import layout
 from actionrec.storage.records import fingerprint
@@ -316,3 +316,12 @@ def test_a_refusal_says_how_to_keep_before_how_to_delete(tmp_path: Path) -> None
     for layer, ways in (({"clip": {"max_s": 6}}, "leave `--config` or"), ({"data": {"source": "/x"}}, "leave SRC, ")):
         with pytest.raises(InputError, match=f"{ways}.*--root.*--replace"):
             open_root(str(tmp_path), [layer])
+
+
+def test_the_kept_trials_of_table_one_go_by_the_name_that_their_data_and_settings_have() -> None:
+    """docs/results: an import of the same file takes them as its own."""
+    made = {"spatial": "37c736a169d2430b", "videos": "68173b286dc6bc1e", "test videos": "d780e9fea8e02605"}
+    name = fingerprint("tune", load([read_layer("ucf101_vgg14")]), made)
+    kept = list(Path(__file__).parents[3].joinpath("docs/results/ucf101_vgg14").glob("*.json"))
+    assert kept
+    assert {json.loads(path.read_bytes())["fingerprint"].rpartition("-")[0] for path in kept} == {name}

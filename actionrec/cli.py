@@ -388,10 +388,12 @@ def version() -> None:
 def _belongs(replace: Sequence[str] | None, verb: str) -> None:
     from actionrec.storage.stages import named
 
+    made = named(verb)
     for name in replace or ():
-        if name != verb and name not in named(verb):
-            made = ", ".join(named(verb))
-            raise InputError(f"--replace {name}: this verb makes {made}; use `actionrec run --replace {name}`")
+        if name != verb and name not in made and named(name):  # what nothing makes is refused by open_root
+            raise InputError(
+                f"--replace {name}: this verb makes {', '.join(made)}; use `actionrec run --replace {name}`"
+            )
 
 
 def _open(

@@ -73,11 +73,21 @@ def make_root(
         for clip in videos
     ]
     root.store.put(layout.CATALOG, schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.CATALOG), "x"))
-    made = begin_streams(root)
-    for part, start in enumerate(range(0, len(videos), PART_VIDEOS)):
-        for stream, fingerprint in made.items():
-            _write_part(root, stream, fingerprint, part, videos[start : start + PART_VIDEOS], sequence)
+    for stream, fingerprint in begin_streams(root).items():
+        write_stream(root, stream, fingerprint, videos, sequence)
     return root
+
+
+def write_stream(
+    root: Root,
+    stream: str,
+    fingerprint: str,
+    videos: list[Clip],
+    sequence: Callable[[Clip, str, NDArray[np.float32]], NDArray[np.float32]] = lambda clip, stream, found: found,
+) -> None:
+    """Every part of a stream that has begun."""
+    for part, start in enumerate(range(0, len(videos), PART_VIDEOS)):
+        _write_part(root, stream, fingerprint, part, videos[start : start + PART_VIDEOS], sequence)
 
 
 def begin_streams(root: Root) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from actionrec.cluster.session import kept, session
 from actionrec.errors import ActionrecError, InputError
+from actionrec.fusion.fuse import fuse
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin, open_root
@@ -21,8 +23,8 @@ from actionrec.training import motion_cnn, rnn
 from actionrec.training.batches import BatchPlan, DirectData
 from actionrec.training.ray_batches import RayData
 from actionrec.training.rnn import SequenceLoader
-from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file
-from tests.tiny_roots import actionrec, snapshot
+from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file, write_stream
+from tests.tiny_roots import Stamp, actionrec, snapshot
 
 TWO_WORKERS = {"train": {"workers": 2}}
 
@@ -117,6 +119,56 @@ def test_further_seeds_are_added_beside_the_first(trained: Root) -> None:
     assert Path(url, "models/rnn-audio/seed-4/model.safetensors").read_bytes() != before
     assert not Path(url, "embeddings/seed-4").exists()  # the other streams' networks of that seed are not there yet
     open_root(url, [{"seeds": [0]}]).save_config()
+
+
+def written(before: dict[str, Stamp], url: Path) -> set[str]:
+    """What has been written since, as models/NAME, embeddings and so on; also where it holds the same bytes."""
+    now = snapshot(url)
+    assert before.keys() <= now.keys()
+    return {"/".join(name.split("/")[:2]) for name, stamp in now.items() if before.get(name) != stamp}
+
+
+def test_another_audio_redoes_what_was_made_from_the_audio_alone(trained: Root, tmp_path: Path) -> None:
+    """The other networks stay as they are, to the byte, and are not written again."""
+    url = tmp_path / "root"
+    shutil.copytree(trained.store.url, url)
+    fuse(open_root(str(url)))
+    before = snapshot(url)
+    root = open_root(str(url), replace="audio")
+    write_stream(root, "audio", begin(root, "audio", {"audio weights": "others"}), clips())
+    assert not root.begun("fusion") and not (url / "models/rnn-audio/config.json").exists()
+    assert actionrec("train", "rnn", "--root", url) == 0
+    fuse(open_root(str(url)))
+    assert {name for name in written(before, url) if not name.startswith("features/")} == {
+        *("models/rnn-audio", "models/fusion", "embeddings/video.parquet", "replacing/audio.json"),
+        *(f"stages/{name}.json" for name in ("audio", "rnn-audio", "embeddings", "fusion")),
+    }
+
+    before = snapshot(url)
+    assert actionrec("train", "rnn", "--root", url, "--stream", "spatial", "--replace", "rnn") == 0
+    assert not open_root(str(url)).begun("fusion")
+    kept = {name: stamp for name, stamp in before.items() if (url / name).exists()}
+    assert written(kept, url) == {
+        *("models/rnn-spatial", "embeddings/video.parquet"),
+        *(f"stages/{name}.json" for name in ("rnn-spatial", "embeddings")),
+    }
+
+
+def test_a_verb_replaces_what_it_makes_and_nothing_else(trained: Root, capsys: pytest.CaptureFixture[str]) -> None:
+    before = snapshot(Path(trained.store.url))
+    for verb, name in ((("train", "rnn"), "audio"), (("train", "motion"), "flow"), (("train", "fusion"), "rnn")):
+        code, sentence = refusal(capsys, *verb, "--root", trained.store.url, "--replace", name)
+        assert code == 2 and f"use `actionrec run --replace {name}`" in sentence
+    code, sentence = refusal(capsys, "extract", "--root", trained.store.url, "--replace", "audio", "--set", "rnn.lr=1")
+    assert code == 2 and "rnn.lr" in sentence  # the verb takes the name; what else has changed is refused
+    assert snapshot(Path(trained.store.url)) == before
+
+
+def test_a_motion_cnn_that_no_stream_wants_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = make_root(tmp_path / "root", settings={"streams": ["spatial"]})
+    code, sentence = refusal(capsys, "train", "motion", "--root", root.store.url)
+    assert code == 2 and "no use for a motion CNN" in sentence and "--set streams=" in sentence
+    assert not root.begun("motion_cnn")
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str]:

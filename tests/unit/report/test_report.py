@@ -51,6 +51,10 @@ def test_names_are_shown_and_harm_nobody(root: Root) -> None:
 
 def test_the_page_says_what_made_it(root: Root) -> None:
     said = chapter(root, "run")
+    cells = re.sub(r"(<[^>]*>|\s)+", " ", said)
+    assert (
+        "embeddings rnn-spatial, rnn-motion, rnn-audio" in cells and "rnn-audio audio " in cells
+    )  # the table of stages
     assert "The weights are random" in said and "seeds" in said and "torch" in said
     assert "published" in chapter(root, "table2") and "93.1 %" in chapter(root, "table2")
 

@@ -14,6 +14,16 @@ settings.load_profile("any machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What runs on Ray stays in one worker of pytest-xdist: where it starts twice at once on two cores, it gives up.
+
+    Other tests stay together file by file, with what their fixtures have made.
+    """
+    for item in items:
+        group = "ray" if "integration" in item.path.parts else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def s3_bucket() -> Iterator[tuple[str, str]]:
     """(endpoint, bucket) of an in-memory S3 server on the loopback. A mock: real servers are tested elsewhere."""

@@ -101,7 +101,8 @@ def begin_streams(root: Root, streams: Sequence[str], weights: Mapping[str, Weig
     for name, row in STREAMS.items():
         if name in streams:
             own = {f"{row.section} weights": weights[name].sha256} if name in weights else {}
-            made[name] = begin(root, name, own | made_from(root, *row.needs(root.config)))
+            made[name] = begin(root, name, own | made_from(root, *row.needs(root.config)), last=False)
+    root.save_config()
     return made
 
 

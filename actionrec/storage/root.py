@@ -242,13 +242,14 @@ def _made_with(root: Root, stage: str) -> dict[str, Any]:
     return recorded
 
 
-def begin(root: Root, stage: str, inputs: Mapping[str, str]) -> str:
+def begin(root: Root, stage: str, inputs: Mapping[str, str], *, last: bool = True) -> str:
     """Mark the stage as begun and return its fingerprint; refuse to mix with what was made from something else.
 
     Where the stage is to be replaced, it and all that is made from it is deleted first, and so is what is to be
     replaced and this configuration makes no more. Called once the input is checked. The fingerprint is the one that the
     stage was begun with, by which its files go ever after: what a later release would call the same settings and inputs
-    does not matter.
+    does not matter. With the `last` of the stages that a command begins, its configuration is stored: a command that is
+    refused at any of them changes nothing that a later one reads.
     """
     for unused in (name for name in root.replaced if name != stage and not STAGES[name].made(root.config)):
         root.clear(unused)
@@ -263,7 +264,8 @@ def begin(root: Root, stage: str, inputs: Mapping[str, str]) -> str:
             f"{store.url}: the stage {stage} was made with other {', '.join(names)}; "
             f"use another --root, or --replace {stage}"
         )
-    root.save_config()
+    if last:
+        root.save_config()
     return str(theirs["fingerprint"])
 
 

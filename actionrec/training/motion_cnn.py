@@ -99,7 +99,7 @@ def train_motion(root: Root, *, verbose: bool = False, listener: TrainingListene
     if "motion" not in wanted(config):
         raise InputError(f"streams={list(config.streams)} has no use for a motion CNN; add motion with --set streams=")
     found, decoded = samples(root, "flow"), made_from(root, "flow", "spatial")
-    network = begin(root, "motion_cnn", learnt_inputs(root, "flow"))
+    network = begin(root, "motion_cnn", learnt_inputs(root, "flow"), last=False)
     fingerprint = begin(root, "motion", made_from(root, "motion_cnn") | decoded)
     size = config.flow.stored_height, config.flow.stored_width
     loader = StackLoader(config, root.store.url, *size, config.seeds[0], made_with(root, "flow"))

@@ -112,7 +112,8 @@ def train_rnn(
     for stream in chosen:
         samples(root, stream)  # refuses what makes no sense before anything is deleted or begun
     root = root.sparing([layout.rnn(stream) for stream in root.config.streams if stream not in chosen])
-    made = {stream: begin(root, layout.rnn(stream), learnt_inputs(root, stream)) for stream in chosen}
+    made = {stream: begin(root, layout.rnn(stream), learnt_inputs(root, stream), last=False) for stream in chosen}
+    root.save_config()
     specs = [_rnn(root, stream, seed, made[stream]) for stream in chosen for seed in root.config.seeds]
     trained = train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
     networks = [layout.rnn(stream) for stream in root.config.streams]

@@ -25,6 +25,7 @@ FINISHED = ["config.json", "history.json", "labels.json", "model.safetensors"]
 EPOCHS = {"rnn": 200, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
 SETTINGS = {
     "streams": ["spatial"],
+    "tune": {"stream": "motion", "in_run": True},  # so that something wants the motion CNN, too
     "train": {"workers": 2},
     **{name: {"max_epochs": epochs, "stop_epochs": epochs} for name, epochs in EPOCHS.items()},
 }

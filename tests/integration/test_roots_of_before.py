@@ -69,6 +69,7 @@ def written(root: Path) -> dict[str, Stamp]:
     return {name: stamp for name, stamp in snapshot(root).items() if not name.endswith(".md")}
 
 
+@pytest.mark.parametrize("release", ["v0.1"])  # the other zip leaves networks out that a run holds to their hash
 def test_a_finished_root_is_run_again_where_its_videos_are_gone(
     old_root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

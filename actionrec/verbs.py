@@ -360,8 +360,7 @@ def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
         raise InputError("--retry-failed: these features are imported, so no video is extracted; leave it out")
     if root.replaced == ("tune",) and not root.config.tune.in_run:
         raise InputError("--replace tune: this run makes no sweep, for tune.in_run is off; use `actionrec tune rnn`")
-    configs = [root.config, *([root.stored] if root.stored else [])]
-    if root.replaced and not any(STAGES[stage].made(each) for stage in root.replaced for each in configs):
+    if root.replaced and not any(STAGES[stage].made(each) for stage in root.replaced for each in root.configs):
         raise InputError(
             f"--replace {root.replaced[0]}: nothing makes it with streams={list(root.config.streams)} and these "
             "settings; leave --replace out"

@@ -8,7 +8,7 @@ through the driver, COPIERS parts at once, each held in memory: flow of 10^6 vid
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -50,7 +50,6 @@ def take(
     lacking: Mapping[int, Sequence[str]],
     plan: Mapping[int, Sequence[str]],
     videos: Mapping[str, VideoFile],
-    on_parts: Callable[[int, int], None] = lambda done, of: None,
 ) -> Taken:
     """Commit what `other` has of the streams that parts lack, and set aside what it has of parts that it has not whole.
 
@@ -68,9 +67,8 @@ def take(
             (part, plan[part], [stream for stream in streams if stream in equal]) for part, streams in lacking.items()
         ]
         with ThreadPoolExecutor(COPIERS) as pool:
-            for done, found in enumerate(pool.map(lambda each: copier.take(*each), work), 1):
+            for found in pool.map(lambda each: copier.take(*each), work):
                 counts += found
-                on_parts(done, len(work))
     return Taken(_said(other, differences, counts), other.warnings)
 
 

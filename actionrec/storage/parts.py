@@ -122,10 +122,16 @@ def marked(store: Store, stream: str) -> dict[int, str]:
     return {part: version for key, version in listed if (part := layout.part_of_mark(stream, key)) is not None}
 
 
+def stored(store: Store, stream: str) -> set[int]:
+    """The parts with a file of the stream's features, committed or not."""
+    found = (layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream)))
+    return {part for part in found if part is not None}
+
+
 def committed(store: Store, stream: str) -> dict[int, str]:
     """Part -> its mark's version: of parts with a mark of the stream and the features that it vouches for."""
-    stored = {layout.part_of_feature(stream, key) for key in store.sizes(layout.features(stream))}
-    return {part: version for part, version in marked(store, stream).items() if part in stored}
+    there = stored(store, stream)
+    return {part: version for part, version in marked(store, stream).items() if part in there}
 
 
 def statuses(store: Store, stream: str, fingerprint: str) -> pa.Table:

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from actionrec import config as configuration
-from actionrec import schema
 from actionrec.config import Config
-from actionrec.storage import earlier, layout, parts
+from actionrec.storage import earlier, layout, reopening
 from actionrec.storage.earlier import EXTRACT, FINETUNE
 from actionrec.storage.records import FORMAT, Record
 from actionrec.storage.root import Root, record
@@ -132,15 +130,10 @@ class Learnt:
 
 def _reopened(root: Root, stream: str, fingerprint: str) -> dict[int, list[str]]:
     """Part -> its videos of which the stream is still good, of parts that are to be computed again."""
-    tables = [schema.OUTCOME.empty_table()]
-    for key in root.store.sizes(layout.REOPENED):
-        part = layout.part_of_reopened(stream, key)
-        data = None if part is None else root.store.read(key)
-        if data is not None and schema.fingerprint_of(data) == fingerprint:
-            table = schema.from_parquet(data, schema.STATUS, f"{root.store.url}/{key}").drop_columns("sha256")
-            tables.append(table.add_column(0, "part", pa.array([part] * len(table), pa.int32())).cast(schema.OUTCOME))
-    table = pa.concat_tables(tables)
-    return parts.by_part(table.filter(pc.equal(table["status"], "ok")))
+    found = reopening.reopened(root.store, stream, fingerprint)
+    return {
+        part: table.filter(pc.equal(table["status"], "ok"))["video_id"].to_pylist() for part, table in found.items()
+    }
 
 
 def _united(one: Mapping[int, list[str]], other: Mapping[int, list[str]]) -> dict[int, list[str]]:
@@ -155,13 +148,8 @@ def _record(root: Root, stage: str, before: Record, inputs: Mapping[str, str]) -
 
 def _as_recorded(config: Config, before: Record) -> Config:
     """The configuration with the settings of a record."""
-    layer: dict[str, Any] = {}
-    for dotted, value in before["settings"].items():
-        section, _, key = dotted.rpartition(".")
-        if dotted == "seeds[0]":
-            layer["seeds"] = [value]
-        elif section:
-            layer.setdefault(section, {})[key] = value
-        else:
-            layer[key] = value
+    recorded = before["settings"].items()
+    layer = configuration.nested(
+        {"seeds" if key == "seeds[0]" else key: [value] if key == "seeds[0]" else value for key, value in recorded}
+    )
     return configuration.load([configuration.parse_layer(configuration.dump(config), layout.CONFIG), layer])

@@ -18,7 +18,7 @@ from actionrec.errors import InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root
 from actionrec.storage.samples import all_made, made_with
-from actionrec.storage.store import Store
+from actionrec.storage.store import Store, read_if_there
 from actionrec.storage.streams import STREAMS
 
 
@@ -32,7 +32,7 @@ def failed(root: Root, streams: Collection[str]) -> None:
 def incomplete(root: Root, streams: Collection[str]) -> None:
     """Let what is missing be computed again where a part has its mark, and not the features that it vouches for."""
     for stream in streams:
-        _reopen(root, stream, parts.marked(root.store, stream).keys() - parts.committed(root.store, stream).keys())
+        _reopen(root, stream, parts.marked(root.store, stream).keys() - parts.stored(root.store, stream))
 
 
 def changed(root: Root, video_ids: Collection[str]) -> None:
@@ -47,7 +47,7 @@ def changed(root: Root, video_ids: Collection[str]) -> None:
     numbers = {part for part, ids in parts.planned(root.store).items() if not wanted.isdisjoint(ids)}
     for stream in made:
         _reopen(root, stream, numbers, wanted)
-    for output in _outputs(root.store):
+    for output in outputs(root.store):
         root.store.delete(f"{output}{layout.EMBEDDINGS}")
     for kind in ("md", "parquet"):
         root.store.delete(layout.table("anomaly_holdout", kind))
@@ -66,7 +66,7 @@ def _reopen(root: Root, stream: str, numbers: Collection[int], without: Collecti
     store, fingerprint = root.store, made_with(root, stream)
     for part in sorted(numbers):
         key = layout.commit_mark(stream, part)
-        data = _read_if_there(store, key) or _read_if_there(store, layout.reopened(stream, part))
+        data = read_if_there(store, key) or read_if_there(store, layout.reopened(stream, part))
         if data is not None:
             table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
             is_good = pc.and_(
@@ -81,35 +81,34 @@ def _reopen(root: Root, stream: str, numbers: Collection[int], without: Collecti
 def _reopen_following(root: Root, stream: str, numbers: Collection[int], without: Collection[str]) -> None:
     """What is made from stored streams is made anew; of what is made from a decoded video the good rows stay."""
     if not STREAMS[stream].decoded:
-        for output in _outputs(root.store):
+        for output in outputs(root.store):
             for part in sorted(numbers):
                 root.store.delete(f"{output}{layout.commit_mark(stream, part)}")
     elif root.begun(stream):
         _reopen(root, stream, numbers, without)
 
 
-def _outputs(store: Store) -> list[str]:
+def outputs(store: Store) -> list[str]:
     """The prefixes under which something is learnt: the root itself, and a folder for each class that is held out."""
     held_out = {key.removeprefix(layout.HOLDOUT).partition("/")[0] for key in store.sizes(layout.HOLDOUT)}
     return ["", *(f"{layout.HOLDOUT}{folder}/" for folder in sorted(held_out))]
 
 
-def _read_if_there(store: Store, key: str) -> bytes | None:
-    try:
-        return store.read(key)
-    except FileNotFoundError:
-        return None
+def reopened(store: Store, stream: str, fingerprint: str) -> dict[int, pa.Table]:
+    """Reopened part -> the rows of its former mark that are still good [rows, schema.STATUS]."""
+    keys = {layout.part_of_reopened(stream, key): key for key in store.sizes(layout.REOPENED)}
+    found = {part: read_if_there(store, key) for part, key in keys.items() if part is not None}
+    return {
+        part: schema.from_parquet(data, schema.STATUS, f"{store.url}/{keys[part]}")
+        for part, data in found.items()
+        if data is not None and schema.fingerprint_of(data) == fingerprint
+    }
 
 
 def kept(store: Store, stream: str, fingerprint: str) -> dict[int, set[str]]:
     """Reopened part -> the videos of which the stream need not be computed, unless their features are gone, too."""
-    keys = {layout.part_of_reopened(stream, key): key for key in store.sizes(layout.REOPENED)}
-    found = {part: _read_if_there(store, key) for part, key in keys.items() if part is not None}
-    return {
-        part: set(schema.from_parquet(data, schema.STATUS, f"{store.url}/{keys[part]}")["video_id"].to_pylist())
-        for part, data in found.items()
-        if data is not None and schema.fingerprint_of(data) == fingerprint
-    }
+    found = reopened(store, stream, fingerprint)
+    return {part: set(table["video_id"].to_pylist()) for part, table in found.items()}
 
 
 class Kept:
@@ -123,7 +122,7 @@ class Kept:
         self._store, self._key = store, layout.reopened(stream, part)
         self._rows: dict[str, dict[str, Any]] = {}  # video_id -> its row of STATUS
         self._table = table_schema.empty_table()
-        data = _read_if_there(store, self._key)
+        data = read_if_there(store, self._key)
         self._is_reopened = data is not None and schema.fingerprint_of(data) == fingerprint
         if data is None or not self._is_reopened:
             return
@@ -162,7 +161,7 @@ class Kept:
 
 def _read_feature(store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema) -> pa.Table:
     """A stream's file of a part; no rows where it is gone, damaged, or another extraction's."""
-    data = _read_if_there(store, layout.feature(stream, part))
+    data = read_if_there(store, layout.feature(stream, part))
     with contextlib.suppress(InputError):  # what cannot be read is computed again
         if data is not None and schema.fingerprint_of(data) == fingerprint:
             schema.refuse_bomb(data, layout.feature(stream, part))

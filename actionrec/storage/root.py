@@ -47,6 +47,11 @@ class Root:
         """How layout.model wants to be told of a seed: None for the first of `seeds`."""
         return None if seed == self.config.seeds[0] else seed
 
+    @property
+    def configs(self) -> list[Config]:
+        """As the root is to be configured, and as it was: what was made from a stage by either goes with it."""
+        return [self.config, *([self.stored] if self.stored else [])]
+
     def is_there(self) -> bool:
         """Whether anything has been made here."""
         return self.stored is not None or self.begun("catalog")
@@ -70,7 +75,7 @@ class Root:
             return
         if self.clears(stage, inputs):
             self.store.delete(layout.replacement(stage))
-            replacing.delete(self.store, stages.following([stage], _configs(self)))
+            replacing.delete(self.store, stages.following([stage], self.configs))
         note = replacing.note(stage, self.command, self.config, inputs)
         put_changed(self.store, layout.replacement(stage), json.dumps(note).encode())
 
@@ -191,11 +196,6 @@ def _with_absolute_source(config: Config) -> Config:
     return dataclasses.replace(config, data=dataclasses.replace(config.data, source=absolute(config.data.source)))
 
 
-def _configs(root: Root) -> list[Config]:
-    """As the root is to be configured, and as it was: what was made from a stage by either goes with it."""
-    return [root.config, *([root.stored] if root.stored else [])]
-
-
 def _is_made_from(root: Root, stage: str, inputs: Mapping[str, str] | None) -> bool:
     """Whether what there is of the stage, if anything, is what this run would make."""
     if not root.begun(stage):
@@ -213,8 +213,7 @@ def _refuse_changes(root: Root) -> None:
 
     A stage that this configuration does not make lies there unused, and is compared once it is wanted again.
     """
-    configs = _configs(root)
-    replaced = stages.following(root.replaced, configs)
+    replaced = stages.following(root.replaced, root.configs)
     there = [stage for stage in STAGES if root.begun(stage)]
     kept = [stage for stage in there if stage not in replaced and STAGES[stage].made(root.config)]
     made = {stage: (_made_with(root, stage), settings(stage, root.config)) for stage in kept}
@@ -225,7 +224,7 @@ def _refuse_changes(root: Root) -> None:
         raise InputError(
             f"{root.store.url}: the stage {stage} was made with other settings: {changes}; leave "
             f"{_said_by(keys)} out, and it stays as it is; or use another --root; or "
-            f"{replacing.remedy(changed, there, configs)} to delete it and all that is made from it"
+            f"{replacing.remedy(changed, there, root.configs)} to delete it and all that is made from it"
         )
 
 

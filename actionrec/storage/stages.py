@@ -69,7 +69,7 @@ def _typed(verb: str) -> str:
 
 
 def _catalog_ignores(config: Config) -> Sequence[str]:
-    return () if config.data.dataset in ("ucf101", "hmdb51") else ("data.split",)
+    return () if config.data.dataset in configuration.WITH_SPLITS else ("data.split",)
 
 
 _SVM = ("tune.l2", "fusion.l2", "fusion.normalization", "fusion.max_iterations")
@@ -197,9 +197,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     row = STAGES[stage]
     ignored = (*CHANGES_NOTHING, *row.ignores(config))
     chosen = {
-        key: list(value) if isinstance(value, tuple) else value  # as JSON gives it back
-        for key, value in configuration.flatten(config).items()
-        if _is_among(key, row.keys) and not _is_among(key, ignored)
+        key: value for key, value in _flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
     }
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
@@ -213,9 +211,13 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     )
 
 
-_DEFAULTS = {
-    key: list(value) if isinstance(value, tuple) else value for key, value in configuration.flatten(Config()).items()
-}
+def _flat(config: Config) -> dict[str, Any]:
+    """Dotted key -> value of every knob, as JSON gives it back."""
+    flat = configuration.flatten(config)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+
+
+_DEFAULTS = _flat(Config())
 
 
 def _is_among(key: str, names: Sequence[str]) -> bool:

@@ -8,7 +8,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.storage import layout
 from actionrec.storage.samples import read_rows
-from actionrec.storage.store import Store
+from actionrec.storage.store import Store, read_if_there
 
 
 class Standing:
@@ -36,10 +36,7 @@ class Standing:
 def standing(store: Store, stream: str, part: int, fingerprint: str) -> Standing | None:
     """What is committed of the part under this fingerprint; None: nothing is."""
     key = layout.commit_mark(stream, part)
-    try:
-        data = store.read(key)
-    except FileNotFoundError:
-        return None
-    if schema.fingerprint_of(data) != fingerprint:
+    data = read_if_there(store, key)
+    if data is None or schema.fingerprint_of(data) != fingerprint:
         return None
     return Standing(store, stream, part, fingerprint, schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}"))

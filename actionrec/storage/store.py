@@ -56,6 +56,14 @@ class Store(Protocol):
         """Remove the key `prefix`, or all keys under it where it ends in "/"."""
 
 
+def read_if_there(store: Store, key: str) -> bytes | None:
+    """The object; None where there is none."""
+    try:
+        return store.read(key)
+    except FileNotFoundError:
+        return None
+
+
 def put_changed(store: Store, key: str, data: bytes) -> None:
     """Store the object unless it is there already, byte for byte."""
     if not store.exists(key) or store.read(key) != data:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from actionrec import schema
-from actionrec.storage import earlier, layout, parts, records, renaming, replacing
+from actionrec.storage import earlier, layout, parts, records, renaming, reopening, replacing
 from actionrec.storage.earlier import EXTRACT, FINETUNE
 from actionrec.storage.records import Record
 from actionrec.storage.renaming import MOTION, RNN, UNCHANGED, Learnt
@@ -107,15 +107,10 @@ def _reopened(store: Store) -> list[int]:
 
 def _learnt(root: Root) -> list[Learnt]:
     """The root itself, and what was learnt without a class that is still in the catalog: nothing asks for another."""
-    folders = _folders(root.store)
+    _, *folders = reopening.outputs(root.store)
     classes = set(root.catalog()["label"].to_pylist()) - {None} if folders else ()
     labels = {f"{layout.holdout(label)}/": label for label in classes}
     return [Learnt(root, ""), *(Learnt(root.without(labels[name]), name) for name in folders if name in labels)]
-
-
-def _folders(store: Store) -> list[str]:
-    names = {key.removeprefix(layout.HOLDOUT).partition("/")[0] for key in store.sizes(layout.HOLDOUT)}
-    return [f"{layout.HOLDOUT}{name}/" for name in sorted(names)]
 
 
 def _rename_notes(root: Root, made: Mapping[str, Record]) -> None:
@@ -142,6 +137,6 @@ def _clean(store: Store) -> None:
     """Remove what only the earlier release reads."""
     marks = [layout.commit_mark(EXTRACT, part) for part in parts.marked(store, EXTRACT)]
     reopened = [layout.reopened(EXTRACT, part) for part in _reopened(store)]
-    networks = [f"{prefix}{layout.stage(RNN)}" for prefix in ("", *_folders(store))]
+    networks = [f"{prefix}{layout.stage(RNN)}" for prefix in reopening.outputs(store)]
     with ThreadPoolExecutor(parts.READERS) as pool:
         list(pool.map(store.delete, [*marks, *reopened, *networks, *map(layout.replacement, (EXTRACT, RNN))]))

@@ -7,7 +7,7 @@ ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Two tests at a time, each file's one after another: they wait more than they compute. ARGS='-n 0' runs them in one process.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 # OpenStack Swift, the S3 server that the tests start, has an environment of its own. It runs on Linux only.
 OBJECT_STORE := $(if $(filter Linux,$(shell uname -s)),.venv-swift/.installed)
 

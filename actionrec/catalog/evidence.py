@@ -3,7 +3,7 @@
 import pyarrow as pa
 
 CLASS_VIDEOS = 10  # test videos a class, on average
-GROUPS = 20  # of test videos; below, even corrected intervals are too short (benchmarks/coverage.py)
+GROUPS = 20  # of test videos; below, even corrected intervals are too short (benchmarks/intervals.py)
 
 
 def caution(table: pa.Table) -> str:

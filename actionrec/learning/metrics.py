@@ -68,7 +68,7 @@ def interval(
     Clips of a group are near copies, so a resample of single videos would promise too much. `hit_N` may hold shares of
     seeds, or differences. Of the resampled means such percentiles are taken as make the interval of a plain mean of G
     groups as wide as Student's (Hesterberg 2015, "expanded percentile"): 2.5 and 97.5 % are too narrow for few groups.
-    benchmarks/coverage.py measures what that is worth. Where all groups have the same mean resampling shows no
+    benchmarks/intervals.py measures what that is worth. Where all groups have the same mean resampling shows no
     spread, and the interval is that mean. None for fewer than two groups. `outside` is the share of resampled means
     beyond either end, by default that of `tail`.
     """

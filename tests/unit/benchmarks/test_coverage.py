@@ -1,6 +1,6 @@
 """On drawn groups the tables' interval holds the truth more often than plain percentiles do; the seed is fixed."""
 
-from benchmarks.coverage import coverage
+from benchmarks.intervals import coverage
 
 
 def test_five_groups() -> None:

@@ -1,6 +1,6 @@
 """How often the tables' 95 % interval holds the true value, on drawn groups of videos whose truth is known.
 
-    python benchmarks/coverage.py [--trials 2000]
+    python benchmarks/intervals.py [--trials 2000]
 
 A trial draws G groups of 2 to 7 videos. A group has its own accuracy, from a beta distribution with the given mean and
 a correlation of 0.2 between videos of a group; a difference is that of two networks that are equally good. The interval

@@ -18,6 +18,7 @@ from actionrec.storage import layout
 from actionrec.storage.models import Model, finished, seeded
 from actionrec.storage.root import Root, begin, made_from, record
 from actionrec.storage.samples import Sample, learnt_inputs, made_with, read_sequences, samples, store_of
+from actionrec.storage.stages import named
 from actionrec.storage.store import open_store
 from actionrec.training.batches import BEFORE, Arrays
 from actionrec.training.embed import embed_videos
@@ -104,11 +105,12 @@ def train_rnn(
     """Train a recurrent network for each of `streams` (default: all that are fused) and each seed.
 
     Only these are replaced, if any are to be. Once the networks of all fused streams are there, embeds every video. A
-    video without a stream trains none of it.
+    video without a stream trains none of it. InputError where a stage is to be replaced that is not made.
     """
     if unknown := set(streams) - set(root.config.streams):
         raise InputError(f"--stream {min(unknown)}: it is not among streams={list(root.config.streams)}")
     chosen = tuple(streams) or root.config.streams
+    _refuse_in_vain(root, chosen)
     for stream in chosen:
         samples(root, stream)  # refuses what makes no sense before anything is deleted or begun
     root = root.sparing([layout.rnn(stream) for stream in root.config.streams if stream not in chosen])
@@ -121,6 +123,23 @@ def train_rnn(
         fingerprint = begin(root, "embeddings", made_from(root, *networks))
         embed_videos(root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage)
     return trained
+
+
+def _refuse_in_vain(root: Root, chosen: Sequence[str]) -> None:
+    """InputError about a --replace that --stream leaves without effect. `--replace rnn` means what is chosen of it."""
+    if set(named("rnn")) <= set(root.replaced):
+        return
+    for stream in (stream for stream in root.config.streams if stream not in chosen):
+        network = layout.rnn(stream)
+        if network in root.replaced:
+            raise InputError(
+                f"--replace {network}: --stream leaves {stream} out; add --stream {stream}, or leave this --replace out"
+            )
+        if "embeddings" in root.replaced and not all(_is_finished(root, network, seed) for seed in root.config.seeds):
+            raise InputError(
+                f"--replace embeddings: they are made once every network is there, and {network} is not; leave "
+                "--stream or this --replace out"
+            )
 
 
 def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSpec:

@@ -306,16 +306,6 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
 
 
-def random_networks(config: Config) -> list[str]:
-    """The sections whose networks have random weights. `dis` is no network and has none."""
-    if config.data.dataset == "features":
-        return []  # imported: what made them is not known
-    sections = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
-    if config.flow.model == "dis":
-        del sections["flow"]
-    return [name for name, section in sections.items() if getattr(section, "weights", None) == "random"]
-
-
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value, for every knob."""
     flat: dict[str, Any] = {}

@@ -119,8 +119,10 @@ def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:
 
 
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
+    from actionrec.storage.streams import extracted, random_networks
+
     url = root.store.url
-    random = config.random_networks(root.config)
+    random = random_networks(root.config, extracted(root.config))
     weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
     unknown = f" ({result.no_decoder} of them with a codec that no decoder knows)" if result.no_decoder else ""
     facts = {

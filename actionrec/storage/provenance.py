@@ -3,10 +3,11 @@
 import hashlib
 import json
 from collections import Counter
+from collections.abc import Sequence
 
 from actionrec import __version__
-from actionrec.config import random_networks
 from actionrec.storage.root import Root, record
+from actionrec.storage.streams import random_networks
 
 
 def digest(value: object) -> str:
@@ -25,17 +26,17 @@ def dataset(root: Root) -> str:
     return f"{name}: {sizes} videos, {classes} classes, {groups} groups"
 
 
-def weights(root: Root) -> str:
-    """Whether the networks that made the features had learnt anything."""
+def weights(root: Root, streams: Sequence[str] = ()) -> str:
+    """Whether the networks that made these streams, by default the fused ones, had learnt anything."""
     if root.config.data.dataset == "features":
         return "imported features"
-    random = random_networks(root.config)
+    random = random_networks(root.config, streams or root.config.streams)
     return f"random ({', '.join(random)})" if random else "pretrained"
 
 
 def paragraph(root: Root) -> str:
     """What stands above every table."""
-    random = random_networks(root.config)
+    random = random_networks(root.config, root.config.streams)
     warning = (
         " The weights are random, as configured: the figures show that everything works, not how well."
         if random

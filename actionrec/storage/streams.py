@@ -40,6 +40,7 @@ class Stream:
     decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
     unit: Literal["pairs", "samples", "examples"]  # what its sequence has one step for, see planning/forecast.py
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
+    of_pictures: bool = True  # whether it looks at the pictures of a decoded video; else they are not made for it
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
     lent: pa.Schema = schema.NOTHING  # the columns that another stream of the same decode reads
@@ -145,6 +146,7 @@ STREAMS = {
             ignores=lambda config: _no_seed(config.audio.weights),
             unit="examples",
             recipe=_recipe("audio"),
+            of_pictures=False,
         ),
     )
 }
@@ -188,6 +190,11 @@ def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:
         found |= fresh
         waiting += fresh
     return tuple(name for name in STREAMS if name in found)
+
+
+def look_at_pictures(streams: Collection[str]) -> bool:
+    """Whether one of these streams does."""
+    return any(STREAMS[name].of_pictures for name in streams)
 
 
 def above(stream: str, config: Config) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from actionrec.storage import layout, parts, provenance
 from actionrec.storage.embeddings import embeddings_of, read_embeddings
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import made_with, store_of
-from actionrec.storage.stages import STAGES
+from actionrec.storage.stages import STAGES, in_use
 from actionrec.storage.streams import STREAMS, imported, random_networks
 
 PACKAGES = ("ray", "torch", "timm", "ptlflow", "torchvggish", "scikit-learn", "pyarrow", "av")
@@ -45,8 +45,6 @@ def run(root: Root) -> list[Block]:
         ["Python", platform.python_version()],
         *([name, metadata.version(name)] for name in ("actionrec", *PACKAGES)),
     ]
-    own, usual = config.flatten(root.config), config.flatten(config.Config())
-    changed = [[key, str(own[key]), str(usual[key])] for key in own if own[key] != usual[key]]
     begun = [
         _made(row.name, record(root, row.name)) for row in STAGES.values() if row.recorded and root.begun(row.name)
     ]
@@ -56,9 +54,21 @@ def run(root: Root) -> list[Block]:
         warnings.append(said)
     return [
         Block(text=warnings, grid=Grid(["", ""], facts)),
-        Block("Settings that are not the paper's", grid=Grid(["setting", "here", "default"], changed), folded=True),
+        Block(
+            "Settings that are not the paper's", grid=Grid(["setting", "here", "default"], settings(root)), folded=True
+        ),
         Block("Stages", grid=Grid(["stage", "made from", "its fingerprint"], begun), folded=True),
     ]
+
+
+def settings(root: Root) -> list[list[str]]:
+    """Of each setting that is not the default: its key, its value and the default.
+
+    Those of stages that have not begun and that this configuration does not make are left out: nothing goes by them.
+    """
+    own, usual = config.flatten(root.config), config.flatten(config.Config())
+    stages = [row.name for row in STAGES.values() if row.made(root.config) or root.begun(row.name)]
+    return [[key, str(own[key]), str(usual[key])] for key in in_use(stages, root.config) if own[key] != usual[key]]
 
 
 def _made(stage: str, record: Mapping[str, Any]) -> list[str]:
@@ -160,8 +170,8 @@ def sampling(root: Root) -> list[Block]:
     for method, frames in clip.taken.items():
         places = np.unique(np.linspace(0, len(frames) - 1, min(THUMBNAILS, len(frames))).astype(int))
         found = stills.frames_of(root, {clip.video_id: frames[places].tolist()})[clip.video_id]
-        if isinstance(found, str):
-            return [*blocks, Block(text=[found])]
+        if isinstance(found, stills.NoFrame):
+            return [*blocks, Block(text=[found.why], lacking=int(found.is_away))]
         captions = [f"{moment:.2f} s" for moment in clip.taken_s[method][places]]
         blocks.append(Block(method, thumbnails=[thumbnail(*each) for each in zip(found, captions, strict=True)]))
     return blocks
@@ -312,14 +322,15 @@ def _portraits(root: Root, rows: Sequence[dict[str, Any]]) -> Block:
     """The middle frame of each of these videos."""
     found = stills.frames_of(root, {row["video_id"]: None for row in rows})
     thumbnails: list[Thumbnail] = []
-    text = []
+    missing = []
     for row in rows:
         frames = found[row["video_id"]]
-        if isinstance(frames, str):
-            text.append(frames)
+        if isinstance(frames, stills.NoFrame):
+            missing.append(frames)
         else:
             thumbnails.append(thumbnail(frames[0], f"{row['score']:.4g} {row['video_id']}"))
-    return Block(text=text, thumbnails=thumbnails)
+    text, lacking = [each.why for each in missing], sum(each.is_away for each in missing)
+    return Block(text=text, thumbnails=thumbnails, lacking=lacking)
 
 
 def _tsne(vectors_ND: NDArray[np.float32]) -> NDArray[np.float64]:

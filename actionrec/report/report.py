@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from actionrec import __version__
 from actionrec.report import chapters
 from actionrec.show import page
-from actionrec.show.page import Block, Section
+from actionrec.show.page import Block, Section, Stamp
 from actionrec.storage import layout, provenance
 from actionrec.storage.root import Root
 
@@ -38,36 +38,61 @@ class Report:
     url: str
     size_bytes: int
     missing: tuple[str, ...]  # titles of chapters that have not been run
+    lacking: int  # videos of which frames cannot be had now
+    kept: bool  # whether the page is an earlier one of the same results, which has more of these frames
     written: bool
 
     def facts(self) -> dict[str, object]:
         found: dict[str, object] = {"page": f"{self.url}, {self.size_bytes / 1e6:.1f} MB, opens in any browser"}
+        if self.lacking:
+            what = "the page stays as it was, with its pictures" if self.kept else "the page lacks their pictures"
+            found["videos"] = f"{self.lacking} cannot be read now: {what}; once they can, run `actionrec report` again"
         return found | ({"not run yet": ", ".join(self.missing)} if self.missing else {})
 
 
 def report(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -> Report:
-    """Write the page, unless the one that is there was made from the same results. InputError: no catalog."""
+    """Write the page, unless the one that is there was made from the same, or has pictures that this one would lack.
+
+    A page that lacks pictures is made again, in case that its videos are there now. One of other results is always
+    replaced, also where its videos are gone. InputError: no catalog.
+    """
     root.catalog()
-    digest = _digest(root)
-    if (stored := _stored(root)) is not None and f'content="{digest}"'.encode() in stored[:4096]:
-        return _report(root, stored, False)
+    results, settings = _results(root), _hash(f"{__version__} {chapters.settings(root)}".encode())
+    stored = _stored(root)
+    there = None if stored is None else page.stamp_of(stored)
+    if stored is not None and there == Stamp(results, settings, 0):
+        return _report(root, stored, 0)
+    sections = _sections(root, on_stage)
+    lacking = sum(block.lacking for section in sections for block in section.blocks)
+    stamp = Stamp(results, settings, lacking)
+    if stored is not None and there is not None and _is_as_good(there, stamp):
+        return _report(root, stored, lacking, kept=there.lacking < lacking)
+    data = page.html("actionrec", provenance.dataset(root), stamp, sections).encode()
+    root.store.put(layout.REPORT, data)
+    return _report(root, data, lacking, written=True)
+
+
+def _is_as_good(there: Stamp, stamp: Stamp) -> bool:
+    """Whether a page is at least what one with `stamp` would be."""
+    return there == stamp or (there.results == stamp.results and there.lacking < stamp.lacking)
+
+
+def _sections(root: Root, on_stage: Callable[[str], None]) -> list[Section]:
     sections = []
     for name, title, verb, chapter in CHAPTERS:
         on_stage(title)
         blocks = chapter(root)
         sections.append(Section(name, title, blocks, f"actionrec {verb} --root {root.store.url}"))
-    data = page.html("actionrec", provenance.dataset(root), digest, sections).encode()
-    root.store.put(layout.REPORT, data)
-    return _report(root, data, True)
+    return sections
 
 
-def _report(root: Root, data: bytes, written: bool) -> Report:
+def _report(root: Root, data: bytes, lacking: int, *, kept: bool = False, written: bool = False) -> Report:
     missing = tuple(
         title
         for name, title, *_ in CHAPTERS
         if f'id="{name}">\n<h2>{title}</h2>\n<p class="note">Not run'.encode() in data
     )
-    return Report(f"{root.store.url}/{layout.REPORT}", len(data), missing, written)
+    return Report(f"{root.store.url}/{layout.REPORT}", len(data), missing, lacking, kept, written)
 
 
 def _stored(root: Root) -> bytes | None:
@@ -77,12 +102,16 @@ def _stored(root: Root) -> bytes | None:
         return None
 
 
-def _digest(root: Root) -> str:
-    """A hash of everything that the page is made from: stages, tables, and what has been committed."""
-    found = hashlib.sha256(f"{__version__} {root.config}".encode())
+def _results(root: Root) -> str:
+    """A hash of the results that the page shows: stages, tables, and what has been committed."""
+    found = hashlib.sha256()
     small = [key for prefix in (layout.STAGES, layout.TABLES) for key in sorted(root.output.sizes(prefix))]
     for key in (layout.CATALOG, *small):
         found.update(key.encode() + root.output.read(key))
     for prefix in (layout.STATUS, layout.EMBEDDINGS, layout.MODELS):
         found.update(str(sorted(root.output.sizes(prefix).items())).encode())
     return found.hexdigest()[:16]
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]

@@ -23,6 +23,14 @@ CONSIDERED = 16  # parts of which the clip for the sampling picture is chosen
 
 
 @dataclass(frozen=True)
+class NoFrame:
+    """Why nothing of a video can be shown, as a sentence."""
+
+    why: str
+    is_away: bool  # whether it is its file that cannot be had, which may be there another time
+
+
+@dataclass(frozen=True)
 class Sampled:
     """A clip's motion, and the moments that two ways of sampling take of it."""
 
@@ -33,7 +41,7 @@ class Sampled:
     taken_s: Mapping[str, NDArray[np.float64]]  # when these are shown
 
 
-def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[str, NDArray[np.uint8] | str]:
+def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[str, NDArray[np.uint8] | NoFrame]:
     """Of each video these frames [n, H, W, 3] RGB, or the middle one where None; or why there are none."""
     catalog = root.catalog()
     columns = (catalog[name].to_pylist() for name in ("video_id", "path", "start_s", "end_s"))
@@ -41,7 +49,7 @@ def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[st
         video_id: (path, None if start_s is None else Segment(start_s, end_s))
         for video_id, path, start_s, end_s in zip(*columns, strict=True)
     }
-    found: dict[str, NDArray[np.uint8] | str] = {}
+    found: dict[str, NDArray[np.uint8] | NoFrame] = {}
     with Decoder(root.config.clip, root.config.limits) as decoder:
         for video_id, frames in wanted.items():
             try:
@@ -49,15 +57,21 @@ def frames_of(root: Root, wanted: Mapping[str, Sequence[int] | None]) -> dict[st
             except (VideoError, ActionrecError, OSError) as error:
                 if blame(error) is not Blame.VIDEO:  # a report is made once: it would stay without the picture
                     raise error if isinstance(error, ActionrecError) else ActionrecError(sentence(error)) from None
-                found[video_id] = f"{video_id}: no frame can be shown ({' '.join(str(error).split())})"
+                found[video_id] = _no_frame(video_id, error)
     return found
+
+
+def _no_frame(video_id: str, error: Exception) -> NoFrame:
+    is_gone = isinstance(error, FileNotFoundError)
+    why = "its file is not there any more" if is_gone else " ".join(str(error).split())
+    return NoFrame(f"{video_id}: no frame can be shown ({why})", not isinstance(error, VideoError))
 
 
 def _frames(
     config: Config, decoder: Decoder, path: str | None, segment: Segment | None, frames: Sequence[int] | None
 ) -> NDArray[np.uint8]:
     if path is None:
-        raise FileNotFoundError("its features were imported")
+        raise FileNotFoundError  # the catalog does not name it any more
     folder = source_folder(config.data).rstrip("/") + "/"
     data = open_store(folder, config.storage).read(path.removeprefix(folder))
     decoded = decoder.decode(data, segment)

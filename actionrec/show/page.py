@@ -4,6 +4,7 @@ Everything that comes from data goes through Jinja's escaping; only SVG that `pl
 """
 
 import base64
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Block:
     grid: Grid | None = None
     shown_rows: int = SHOWN_ROWS
     folded: bool = False  # whether the table waits behind its heading
+    lacking: int = 0  # videos of which `text` says that their frames cannot be had now, but may be another time
 
     @property
     def drawing(self) -> Markup:
@@ -70,8 +72,29 @@ class Section:
     missing: str = ""
 
 
-def html(title: str, subtitle: str, digest: str, sections: Sequence[Section]) -> str:
-    """The whole page. It carries `digest`, by which a later run knows what it was made from."""
+@dataclass(frozen=True)
+class Stamp:
+    """What a page carries, by which a later run knows whether it would make another."""
+
+    results: str  # a hash of the results that it shows
+    settings: str  # and of what else it was made with
+    lacking: int  # videos of which it lacks frames
+
+    def __str__(self) -> str:
+        return f"{self.results} {self.settings} {self.lacking}"
+
+
+_STAMP = re.compile(rb'<meta name="actionrec-digest" content="([0-9a-f]+) ([0-9a-f]+) ([0-9]+)">')
+
+
+def stamp_of(data: bytes) -> Stamp | None:
+    """The stamp of a page; None: it is none of this release."""
+    found = _STAMP.search(data[:4096])
+    return Stamp(found[1].decode(), found[2].decode(), int(found[3])) if found else None
+
+
+def html(title: str, subtitle: str, stamp: Stamp, sections: Sequence[Section]) -> str:
+    """The whole page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -79,7 +102,7 @@ def html(title: str, subtitle: str, digest: str, sections: Sequence[Section]) ->
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template(TEMPLATE).render(title=title, subtitle=subtitle, digest=digest, sections=sections)
+    return environment.get_template(TEMPLATE).render(title=title, subtitle=subtitle, stamp=stamp, sections=sections)
 
 
 def thumbnail(frame_HWC: NDArray[np.uint8], caption: str) -> Thumbnail:

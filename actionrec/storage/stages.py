@@ -202,6 +202,20 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
 
+def in_use(stages: Collection[str], config: Config) -> list[str]:
+    """The dotted keys of the knobs that one of `stages` goes by, and of those that are no stage's."""
+
+    def goes_by(row: Stage, key: str) -> bool:
+        return row.name in stages and _is_among(key, row.keys) and not _is_among(key, row.ignores(config))
+
+    rows = list(STAGES.values())
+    return [
+        key
+        for key in _DEFAULTS
+        if any(goes_by(row, key) for row in rows) or not any(_is_among(key, row.keys) for row in rows)
+    ]
+
+
 def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The keys in which two settings differ. A knob that is younger than a root counts with its default there."""
     return sorted(

@@ -2,17 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from actionrec import schema
 from actionrec.errors import InputError
 from actionrec.fusion.evaluate import evaluate
 from actionrec.fusion.fuse import fuse
 from actionrec.report.report import CHAPTERS, report
+from actionrec.storage import layout
 from actionrec.storage.root import Root, open_root
 from tests.learnt_roots import learnt_root
-from tests.tiny_features import clips
-from tests.tiny_roots import actionrec, snapshot
+from tests.tiny_features import SETTINGS, clips
+from tests.tiny_roots import actionrec, snapshot, write_clips
 
 NAMES = {"c0": "<script>alert(1)</script>", "c1": "танок \"гопак\" & 'x'", "c2": "$\\frac{1"}
 
@@ -72,6 +76,80 @@ def test_a_rerun_writes_nothing_and_other_results_another_page(root: Root) -> No
     finally:
         table.write_bytes(kept)
         assert report(again).written
+
+
+@pytest.fixture
+def pictured(tmp_path: Path) -> Path:
+    """The videos of a root whose page has pictures of two of them. A third is broken, which stays so."""
+    videos = tmp_path / "videos"
+    names = [*write_clips(videos, (0, 1)), "broken.mp4"]
+    (videos / names[-1]).write_bytes(b"no video")
+    given = [each._replace(video_id=name, split="train") for name, each in zip(names, clips(classes=2), strict=False)]
+    root = learnt_root(tmp_path / "root", given, {"data": {"source": str(videos)}})
+    root.save_config()
+    table = root.catalog()
+    paths = pa.array([f"{videos}{path}" for path in table["path"].to_pylist()], pa.string())
+    table = table.set_column(table.schema.get_field_index("path"), "path", paths)
+    root.store.put(layout.CATALOG, schema.to_parquet(table, "x"))
+    rows = [{"video_id": name, "score": 1.0, "threshold": 2.0, "anomalous": False} for name in names]
+    scores = schema.to_parquet(pa.Table.from_pylist(rows, schema.ANOMALY), "x")
+    root.store.put(layout.table("anomaly"), scores)
+    assert report(root).written and pictures(root) == 2
+    return videos
+
+
+def pictures(root: Root) -> int:
+    return text_of(root).count("<img")
+
+
+def test_a_page_outlives_the_videos_of_its_pictures_and_says_so(pictured: Path) -> None:
+    root = open_root(str(pictured.parent / "root"))
+    other = open_root(root.store.url, [{"limits": {"frames": 4000}}])  # the page shows this setting
+    before = snapshot(Path(root.store.url))
+    pictured.rename(pictured.with_name("away"))
+    assert "videos" not in report(root).facts()
+    found = report(other)
+    assert not found.written and "3 cannot be read now: the page stays as it was" in str(found.facts()["videos"])
+    assert snapshot(Path(root.store.url)) == before
+    pictured.with_name("away").rename(pictured)
+    assert report(other).written and pictures(root) == 2
+
+
+def test_a_page_without_pictures_is_made_again_once_the_videos_are_there(pictured: Path) -> None:
+    root = open_root(str(pictured.parent / "root"))
+    pictured.rename(pictured.with_name("away"))
+    root.store.delete(layout.REPORT)
+    found = report(root)
+    assert found.written and "the page lacks their pictures" in str(found.facts()["videos"])
+    assert "its file is not there any more" in chapter(root, "anomaly") and pictures(root) == 0
+    assert not report(root).written
+    pictured.with_name("away").rename(pictured)
+    assert report(root).written and pictures(root) == 2 and not report(root).written
+
+
+def test_other_results_make_another_page_also_without_the_videos(pictured: Path) -> None:
+    root = open_root(str(pictured.parent / "root"))
+    pictured.rename(pictured.with_name("away"))
+    root.store.put(layout.model(layout.AUTOENCODER) + "model.safetensors", b"another")
+    assert report(root).written and pictures(root) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_other"),
+    [
+        ({"tune": {"stream": "audio"}}, False),
+        ({"finetune": {"lr": 1.0}}, False),
+        ({"rnn": {"heads": 2}}, False),
+        ({"tune": {"stream": "audio", "in_run": True}}, True),
+        ({"extract": {"actors": 7}}, True),
+    ],
+)
+def test_a_setting_that_the_page_does_not_show_makes_no_other(
+    root: Root, changed: dict[str, Any], is_other: bool
+) -> None:
+    report(root)
+    found = report(open_root(root.store.url, [SETTINGS, changed]))
+    assert found.written == is_other
 
 
 def test_a_root_without_anything_is_refused_in_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

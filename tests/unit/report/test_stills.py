@@ -7,6 +7,7 @@ import pytest
 
 from actionrec.errors import ActionrecError
 from actionrec.report import stills
+from actionrec.report.stills import NoFrame
 from actionrec.storage.root import open_root
 from tests.tiny_roots import new_root, write_clips
 
@@ -18,7 +19,8 @@ def test_a_missing_video_has_no_picture_and_a_fault_of_the_machine_is_no_such_th
     root = open_root(str(new_root(tmp_path / "root", tmp_path / "videos")))
     (tmp_path / "videos" / first).unlink()
     found = stills.frames_of(root, {first: None, second: None})
-    assert isinstance(found[first], str) and not isinstance(found[second], str)
+    assert found[first] == NoFrame(f"{first}: no frame can be shown (its file is not there any more)", is_away=True)
+    assert not isinstance(found[second], NoFrame)
 
     def fail(*arguments: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")

@@ -10,6 +10,7 @@ from actionrec.show import page
 from actionrec.show.page import Block, Section
 from actionrec.show.tables import Grid
 
+STAMP = page.Stamp("ab", "12", 0)
 NASTY = "<script>alert(1)</script>\"'&<img src=x onerror=alert(1)>"
 
 
@@ -33,7 +34,7 @@ class Tags(HTMLParser):
 
 
 def made(**block: object) -> str:
-    return page.html("t", "s", "d", [Section("one", "One", [Block(**block)])])  # type: ignore[arg-type]
+    return page.html("t", "s", STAMP, [Section("one", "One", [Block(**block)])])  # type: ignore[arg-type]
 
 
 FRAME = np.zeros((24, 32, 3), np.uint8)
@@ -42,7 +43,7 @@ FRAME = np.zeros((24, 32, 3), np.uint8)
 @pytest.mark.parametrize(
     "text",
     [
-        page.html(NASTY, NASTY, "d", [Section("one", NASTY, [], NASTY)]),
+        page.html(NASTY, NASTY, STAMP, [Section("one", NASTY, [], NASTY)]),
         made(heading=NASTY, text=[NASTY], grid=Grid([NASTY], [[NASTY]], NASTY)),
         made(heading=NASTY, folded=True, thumbnails=[page.thumbnail(FRAME, NASTY)], svg="<svg></svg>", alt=NASTY),
     ],
@@ -64,7 +65,7 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_a_chapter_that_was_not_run_says_what_makes_it() -> None:
-    text = page.html("t", "s", "d", [Section("one", "One", [], "actionrec evaluate --root R")])
+    text = page.html("t", "s", STAMP, [Section("one", "One", [], "actionrec evaluate --root R")])
     assert "Not run yet: actionrec evaluate --root R" in text
 
 
@@ -84,3 +85,8 @@ def test_a_thumbnail_that_was_cut_for_want_of_memory_is_not_shown(monkeypatch: p
     monkeypatch.setattr("cv2.imencode", lambda *arguments: (False, np.zeros(9, np.uint8)))
     with pytest.raises(MemoryError, match="could not encode"):
         page.thumbnail(FRAME, "x")
+
+
+def test_a_page_is_known_by_its_stamp() -> None:
+    assert page.stamp_of(made(text=["<meta>"]).encode()) == STAMP
+    assert page.stamp_of(b'<meta name="actionrec-digest" content="0123456789abcdef">') is None

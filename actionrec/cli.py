@@ -375,6 +375,7 @@ def upgrade(
     if changed := {key for layer in layers for key in layer} - {"storage"}:
         raise InputError(f"{min(changed)}: upgrade changes no setting of a root; only storage can be set here")
     opened = open_of_any_release(root, layers)
+    _refuse_absent(opened)
     console.warn(opened.warnings())
     verbs.upgrade(opened)
 
@@ -409,14 +410,20 @@ def _open(
     typed, said = data or {}, config.set_layer(assignments or [])
     layers, named = _said(config_name, assignments, typed)
     opened = open_root(root, layers, replace or (), named)
-    if (data is None or opened.config.data.source is None) and not opened.is_there():
-        raise InputError(
-            f"{opened.store.url}: there is no root here; correct --root, or make one with "
-            f"`actionrec catalog SRC --root {opened.store.url}`"
-        )
+    if data is None or opened.config.data.source is None:
+        _refuse_absent(opened)
     _refuse_in_vain(typed, said.get("data", {}), opened.config.data.dataset)
     console.warn(opened.warnings())
     return opened
+
+
+def _refuse_absent(root: "Root") -> None:
+    """InputError where nothing has been made yet."""
+    if not root.is_there():
+        raise InputError(
+            f"{root.store.url}: there is no root here; correct --root, or make one with "
+            f"`actionrec catalog SRC --root {root.store.url}`"
+        )
 
 
 def _said(

@@ -222,6 +222,7 @@ NEED_A_ROOT = [
     ["plan", "--videos", "5"],
     ["run"],
     ["catalog"],
+    ["upgrade"],
 ]
 
 
@@ -229,7 +230,8 @@ NEED_A_ROOT = [
 def test_a_root_that_is_not_there_is_said_to_be_none_and_none_is_made(
     verb: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert actionrec(*verb, "--root", tmp_path / "typo", "--config", "demo") == 2
+    settings = () if verb == ["upgrade"] else ("--config", "demo")  # it changes none
+    assert actionrec(*verb, "--root", tmp_path / "typo", *settings) == 2
     assert f"error: {tmp_path / 'typo'}: there is no root here; correct --root" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

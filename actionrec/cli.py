@@ -4,7 +4,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -241,7 +241,7 @@ def anomaly(
 ) -> None:
     """Score how unusual every video is; with --holdout, how well a class that nothing was trained on stands out."""
     _belongs(replace, "anomaly")
-    verbs.anomaly(_open(root, config_name, assignments, replace), holdout, verbose)
+    verbs.anomaly(_open(root, config_name, assignments, replace, check=verbs.refuse_unknown_classes), holdout, verbose)
 
 
 @app.command()
@@ -403,13 +403,17 @@ def _open(
     assignments: Sequence[str] | None,
     replace: Sequence[str] | None,
     data: dict[str, Any] | None = None,
+    check: "Callable[[Root], None]" = lambda root: None,
 ) -> "Root":
-    """The root with this command's settings. `data`: what a verb that may make a root has arguments for; else None."""
+    """The root with this command's settings. `data`: what a verb that may make a root has arguments for; else None.
+
+    `check` as of open_root.
+    """
     from actionrec.storage.root import open_root
 
     typed, said = data or {}, config.set_layer(assignments or [])
     layers, named = _said(config_name, assignments, typed)
-    opened = open_root(root, layers, replace or (), named)
+    opened = open_root(root, layers, replace or (), named, check)
     if data is None or opened.config.data.source is None:
         _refuse_absent(opened)
     _refuse_in_vain(typed, said.get("data", {}), opened.config.data.dataset)

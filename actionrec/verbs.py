@@ -291,6 +291,15 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
     root.finish("anomaly")
 
 
+def refuse_unknown_classes(root: "Root") -> None:
+    """InputError where anomaly.normal names a class that the catalog, if there is one, does not."""
+    from actionrec.anomaly.detector import normal_classes
+    from actionrec.storage.samples import class_labels
+
+    if root.config.anomaly.normal and root.begun("catalog"):
+        normal_classes(root, class_labels(root.catalog()))
+
+
 def report(root: "Root") -> None:
     from actionrec.report.report import report as write
 
@@ -371,9 +380,7 @@ def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
 
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
-    from actionrec.anomaly.detector import normal_classes
     from actionrec.cluster.session import kept
-    from actionrec.storage.samples import class_labels
     from actionrec.storage.stages import STAGES
     from actionrec.storage.streams import wanted
 
@@ -381,8 +388,7 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     root = dataclasses.replace(root, command="run")
     with kept():
         _catalog_of_run(root, retry_failed)
-        if root.config.anomaly.normal:
-            normal_classes(root, class_labels(root.catalog()))  # a class that does not exist is no news for the end
+        refuse_unknown_classes(root)  # that is no news for the end
         if root.config.data.dataset != "features":
             if root.config.finetune.blocks:
                 spatial(root, verbose)

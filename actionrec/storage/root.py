@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -131,6 +131,7 @@ def open_root(
     layers: Sequence[Mapping[str, Any]] = (),
     replace: str | Sequence[str] = (),
     named: Mapping[str, Any] = MappingProxyType({}),
+    check: Callable[[Root], None] = lambda root: None,
 ) -> Root:
     """The root at `url` with the defaults, then its config.yaml, then `named`, then `layers` laid over them.
 
@@ -139,10 +140,11 @@ def open_root(
 
     `replace` names stages, or verbs for all that they make. Where `layers` would change a stage that has begun, raises
     InputError naming the keys, unless `replace` names that stage or one that it is made from; likewise of a root that
-    an earlier release made.
+    an earlier release made. Before that, `check` may refuse what makes no sense, be it changed or not.
     """
     root = open_of_any_release(url, layers, replace, named)
     earlier.refuse(root.store)
+    check(root)
     _refuse_changes(root)
     return root
 

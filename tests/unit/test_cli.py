@@ -12,6 +12,8 @@ import typer.main
 
 from actionrec import __version__, cli
 from actionrec.errors import ActionrecError, InputError
+from actionrec.storage.root import begin
+from tests.tiny_features import make_root
 from tests.tiny_roots import actionrec, snapshot
 
 COMMON = {"--config", "--set", "--verbose"}
@@ -330,6 +332,16 @@ def test_a_run_says_at_once_what_would_be_in_vain_or_fail_at_its_end(
     monkeypatch.setattr("actionrec.verbs.extract", lambda *given: pytest.fail("it began all the same"))
     assert actionrec("run", videos, "--root", videos.parent / "root", *given) == 2
     assert named in capsys.readouterr().err
+
+
+def test_a_misspelt_class_is_named_before_a_setting_that_has_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_root(tmp_path)
+    begin(root, "anomaly", {})
+    for label, said in (("c00", "no training video is of the class 'c00' (did you mean "), ("c0", "other settings")):
+        assert actionrec("anomaly", "--root", tmp_path, "--set", f"anomaly.normal=[{label}]") == 2
+        assert said in capsys.readouterr().err
 
 
 def test_a_run_of_imported_features_has_nothing_to_try_again(

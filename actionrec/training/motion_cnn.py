@@ -17,12 +17,13 @@ from actionrec.extraction.motion import embed_motion
 from actionrec.features import motion_cnn
 from actionrec.features.stacks import STACK_LENGTH
 from actionrec.storage import layout
+from actionrec.storage.importing import refuse_imported
 from actionrec.storage.models import Model
 from actionrec.storage.parts import Reconciled
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import Sample, learnt_inputs, made_with, read_rows, samples
 from actionrec.storage.store import open_store
-from actionrec.storage.streams import wanted
+from actionrec.storage.streams import FUSED, wanted
 from actionrec.training.batches import Arrays
 from actionrec.training.progress import NOBODY, TrainingListener
 from actionrec.training.ray_train import train
@@ -96,8 +97,9 @@ def train_motion(root: Root, *, verbose: bool = False, listener: TrainingListene
     One network serves all of `seeds`: its features are stored once. InputError where `streams` has no use for it.
     """
     config = root.config
+    refuse_imported(root)
     if "motion" not in wanted(config):
-        raise InputError(f"streams={list(config.streams)} has no use for a motion CNN; add motion with --set streams=")
+        raise InputError(f"streams={list(config.streams)} has no use for a motion CNN; {_remedy(root)}")
     found, decoded = samples(root, "flow"), made_from(root, "flow", "spatial")
     network = begin(root, "motion_cnn", learnt_inputs(root, "flow"), last=False)
     fingerprint = begin(root, "motion", made_from(root, "motion_cnn") | decoded)
@@ -118,3 +120,12 @@ def train_motion(root: Root, *, verbose: bool = False, listener: TrainingListene
     return model, embed_motion(
         root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage
     )
+
+
+def _remedy(root: Root) -> str:
+    """What makes the motion stream of a root whose `streams` lacks it. What was made of all streams is made anew."""
+    url, streams = root.store.url, ",".join(name for name in FUSED if name in (*root.config.streams, "motion"))
+    given = f"--root {url} --set streams=[{streams}]"
+    if root.begun("embeddings"):
+        return f"`actionrec run {given} --replace embeddings` trains one, and anew what is made of all streams"
+    return f"run `actionrec extract {given}`, then `actionrec train motion --root {url}`"

@@ -32,7 +32,7 @@ class Stream:
     name: str
     module: str  # its file in features/: `extractor` (see features/extractor.py), unless not `decoded`, and `cost`
     verb: str = "extract"  # what makes it
-    section: str  # of the configuration, that its network has
+    section: str  # of the configuration: its network's; that of what it is made from, where nothing is to be set of it
     needs: Callable[[Config], Sequence[str]]  # the stages, other streams among them, that it is made from
     keys: tuple[str, ...]  # sections ("audio.") and keys of the configuration that change it
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
@@ -43,7 +43,7 @@ class Stream:
     of_pictures: bool = True  # whether it looks at the pictures of a decoded video; else they are not made for it
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
-    lent: pa.Schema = schema.NOTHING  # the columns that another stream of the same decode reads
+    lent: pa.Schema = schema.NOTHING  # its columns that are read by the streams that are made from it in that decode
 
     def extractor(self, config: Config, device: str, fill: Fill) -> Extractor:
         """What makes it of decoded videos; `fill` gives its network the weights."""
@@ -178,7 +178,7 @@ def random_networks(config: Config, streams: Collection[str]) -> list[str]:
         return []  # what made them is not known
     networks = [name for name in _with_above(streams, config) if name != "flow" or config.flow.model != DIS]
     sections = [STREAMS[name].section for name in networks]
-    return [name for name in sections if getattr(getattr(config, name), "weights", None) == "random"]
+    return [name for name in dict.fromkeys(sections) if getattr(getattr(config, name), "weights", None) == "random"]
 
 
 def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from actionrec.extraction.motion import motion_row
 from actionrec.extraction.streams import Computed, Streams
 from actionrec.features import flow_codec
 from actionrec.features.flow import DisFlow
-from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
+from actionrec.features.motion_cnn import MotionCNN, MotionEmbedder
 from actionrec.features.sampling import budget
 from actionrec.media.decode import Decoded, decode
 from actionrec.storage.local_store import LocalStore
@@ -40,7 +40,6 @@ MEDIA: dict[str, Callable[[], bytes]] = {
     "silent": media_files.silent,
     "0.3 s of sound": media_files.audio_short,
 }
-WIDTHS = {"flow": 0, "spatial": 96, "audio": 128, "motion": EMBEDDING_WIDTH}
 
 
 @functools.cache
@@ -75,8 +74,15 @@ def motion(name: str) -> dict[str, Any]:
     return motion_row(embedder(), flow, frames["frame_index"], frames["time_s"])
 
 
+@functools.cache
+def schema_of(stream: str) -> pa.Schema:
+    """Of its table, as wide as the embeddings are that it makes."""
+    found = row("mp4", stream) or {}
+    return STREAMS[stream].schema(found["embedding"].shape[1] if "embedding" in found else 0)
+
+
 def table_of(stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
-    return schema.feature_table(STREAMS[stream].schema(WIDTHS[stream]), rows)
+    return schema.feature_table(schema_of(stream), rows)
 
 
 def row(name: str, stream: str) -> Mapping[str, Any] | None:
@@ -116,7 +122,7 @@ def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) 
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
     table = table_of(stream, rows)
     assert table["video_id"].to_pylist() == [name for name, _ in rows]
-    read = schema.from_parquet(schema.to_parquet(table, "f"), STREAMS[stream].schema(WIDTHS[stream]), stream)
+    read = schema.from_parquet(schema.to_parquet(table, "f"), schema_of(stream), stream)
     assert read.equals(table)
     for position, (_, found) in enumerate(rows):
         assert read["time_s"][position].as_py() == found["time_s"].tolist()

@@ -1,5 +1,6 @@
 """Which streams a configuration asks for, and that a row of the table is all that there is to a stream."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from actionrec.errors import InputError
 from actionrec.storage import provenance
 from actionrec.storage.root import open_root
 from actionrec.storage.stages import STAGES
-from actionrec.storage.streams import STREAMS, above, extracted, random_networks, wanted
+from actionrec.storage.streams import STREAMS, Stream, above, extracted, random_networks, wanted
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,17 @@ def test_no_table_speaks_of_a_network_that_nothing_it_shows_was_made_by(tmp_path
     root = open_root(str(tmp_path), [RANDOM, UNIFORM, {"streams": ["spatial"], "tune": {"stream": "audio"}}])
     assert provenance.weights(root) == "random (frame)"
     assert provenance.weights(root, [root.config.tune.stream]) == "random (audio)"
+
+
+@pytest.mark.parametrize("row", STREAMS.values(), ids=STREAMS)
+def test_a_streams_section_is_one_of_the_configuration(row: Stream) -> None:
+    assert dataclasses.is_dataclass(getattr(config.Config(), row.section, None))
+
+
+def test_two_streams_of_one_section_name_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    colour = dataclasses.replace(STREAMS["spatial"], name="colour", needs=lambda config: ("spatial",))
+    monkeypatch.setitem(STREAMS, "colour", colour)
+    assert random_networks(config.load([RANDOM | UNIFORM]), ["colour"]) == ["frame"]
 
 
 def test_what_a_stream_is_made_from_comes_before_it() -> None:

@@ -43,7 +43,9 @@ SourceArgument = Annotated[
 ]
 DatasetOption = Annotated[str | None, typer.Option(help="folder, csv, ucf101, hmdb51 or features.")]
 SplitOption = Annotated[int | None, typer.Option(help="Which of the official splits of UCF101 or HMDB51.")]
-StreamOption = Annotated[list[str] | None, typer.Option("--stream", help="spatial, motion or audio. May be repeated.")]
+StreamOption = Annotated[
+    list[str] | None, typer.Option("--stream", help="One of those in streams; default: all. May be repeated.")
+]
 HoldoutOption = Annotated[
     str | None, typer.Option("--holdout", help="Train everything again without this class; or: all, which keeps it.")
 ]
@@ -133,7 +135,7 @@ def extract(
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Compute frame, flow and audio features of every catalogued video; a rerun goes on where the last one ended."""
+    """Compute the features of every catalogued video, of each stream; a rerun goes on where the last one ended."""
     _belongs(replace, "extract")
     verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose, reuse)
 

@@ -119,14 +119,15 @@ def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:
 
 
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
-    from actionrec.storage.streams import extracted, random_networks
+    from actionrec.storage.streams import STREAMS, extracted, random_networks
 
     url = root.store.url
     random = random_networks(root.config, extracted(root.config))
     weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
     unknown = f" ({result.no_decoder} of them with a codec that no decoder knows)" if result.no_decoder else ""
+    silent = f" {result.no_audio} without audio{unknown}," if result.no_audio else ""
     facts = {
-        "videos": f"{result.videos} catalogued, {result.ok} ok, {result.no_audio} without audio{unknown}, "
+        "videos": f"{result.videos} catalogued, {result.ok} ok,{silent} "
         f"{len(result.failed)} failed, {len(result.missing)} missing",
         "weights": weights,
         "time": f"{seconds:.0f} s",
@@ -134,10 +135,11 @@ def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
     }
     console.summary("extract", facts, result.failed)
     if "://" not in url:
-        spatial = f"{url}/features/spatial"
+        stream = min(extracted(root.config), key=lambda name: not STREAMS[name].fused)  # the first with embeddings
+        folder = f"{url}/features/{stream}"
         console.out.print(
-            f"Open them with pandas:  import pandas; pandas.read_parquet({spatial!r})\n"
-            f"         or with duckdb:  import duckdb; duckdb.read_parquet({spatial + '/*.parquet'!r})",
+            f"Open them with pandas:  import pandas; pandas.read_parquet({folder!r})\n"
+            f"         or with duckdb:  import duckdb; duckdb.read_parquet({folder + '/*.parquet'!r})",
             markup=False,
         )
 

@@ -12,6 +12,8 @@ import typer.main
 
 from actionrec import __version__, cli
 from actionrec.errors import ActionrecError, InputError
+from actionrec.extraction import extract as extraction
+from actionrec.storage.parts import Reconciled
 from actionrec.storage.root import begin
 from tests.tiny_features import make_root
 from tests.tiny_roots import actionrec, snapshot
@@ -332,6 +334,29 @@ def test_a_run_says_at_once_what_would_be_in_vain_or_fail_at_its_end(
     monkeypatch.setattr("actionrec.verbs.extract", lambda *given: pytest.fail("it began all the same"))
     assert actionrec("run", videos, "--root", videos.parent / "root", *given) == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("streams", "silent", "videos", "folder"),
+    [
+        ("[audio]", 1, "2 ok, 1 without audio, 0 failed", "features/audio'"),
+        ("[spatial]", 0, "2 ok, 0 failed", "features/spatial'"),
+    ],
+)
+def test_extracts_summary_speaks_of_what_was_extracted(
+    streams: str,
+    silent: int,
+    videos: str,
+    folder: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    make_root(tmp_path)
+    monkeypatch.setattr(extraction, "extract", lambda root, **more: Reconciled(ok=2, no_audio=silent))
+    assert actionrec("extract", "--root", tmp_path, "--set", f"streams={streams}") == 0
+    said = capsys.readouterr().out
+    assert videos in said and folder in said
 
 
 def test_a_misspelt_class_is_named_before_a_setting_that_has_changed(

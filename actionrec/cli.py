@@ -418,7 +418,7 @@ def _open(
     opened = open_root(root, layers, replace or (), named, check)
     if data is None or opened.config.data.source is None:
         _refuse_absent(opened)
-    _refuse_in_vain(typed, said.get("data", {}), opened.config.data.dataset)
+    _refuse_vain_data(typed, said.get("data", {}), opened.config.data.dataset)
     console.warn(opened.warnings())
     return opened
 
@@ -462,7 +462,7 @@ def _guessed(source: str) -> dict[str, str]:
     return {"dataset": dataset} if dataset else {}
 
 
-def _refuse_in_vain(typed: Mapping[str, Any], said: Mapping[str, Any], dataset: str) -> None:
+def _refuse_vain_data(typed: Mapping[str, Any], said: Mapping[str, Any], dataset: str) -> None:
     """InputError about an argument (`typed`) or a --set (`said`) of the section data that would have no effect."""
     for key in typed.keys() & said.keys():
         if typed[key] != said[key]:

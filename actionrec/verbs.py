@@ -364,7 +364,7 @@ def upgrade(root: "Root") -> None:
     console.out.print(f"{root.store.url}: {said}", markup=False)
 
 
-def _refuse_in_vain(root: "Root", retry_failed: bool) -> None:
+def _refuse_vain_options(root: "Root", retry_failed: bool) -> None:
     """InputError about an option of `run` that these settings leave without effect."""
     from actionrec.storage.stages import STAGES
 
@@ -386,7 +386,7 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     from actionrec.storage.stages import STAGES
     from actionrec.storage.streams import wanted
 
-    _refuse_in_vain(root, retry_failed)
+    _refuse_vain_options(root, retry_failed)
     root = dataclasses.replace(root, command="run")
     with kept():
         _catalog_of_run(root, retry_failed)

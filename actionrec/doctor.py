@@ -1,5 +1,6 @@
 """What this machine, its storage and its cluster can do: each finding says whether a job would fail because of it."""
 
+import contextlib
 import importlib
 import os
 import shutil
@@ -7,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from actionrec import config as configuration
@@ -133,9 +135,18 @@ def _storage(config: Config, root: str | None) -> str:
     if root is None:
         return "not checked; name it with --root"
     store, key = open_store(root, config.storage), f"doctor-{os.getpid()}"
+    made = _not_there(store.url)
     store.put(key, b"written by actionrec doctor; safe to delete")
     store.delete(key)
+    with contextlib.suppress(OSError):  # somebody else has come to use them
+        for folder in made:
+            folder.rmdir()
     return f"{store.url} is writable"
+
+
+def _not_there(url: str) -> list[Path]:
+    """The folders that writing to `url` would make, the innermost first."""
+    return [] if "://" in url else [folder for folder in (Path(url), *Path(url).parents) if not folder.exists()]
 
 
 def _ray(verbose: bool) -> str:

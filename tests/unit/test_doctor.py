@@ -39,8 +39,9 @@ def test_a_root_is_examined_with_its_own_settings_and_what_is_typed_over_them(
 
 
 def test_a_new_root_and_none_are_examined_with_what_is_typed(tmp_path: Path, seen: list[Config]) -> None:
-    for more in ([], ["--root", tmp_path / "new"]):
+    for more in ([], ["--root", tmp_path / "new/root"]):
         assert actionrec("doctor", "--config", "demo", *more) == 0
+    assert not list(tmp_path.iterdir())  # a root that is only asked about is not begun
     assert seen[0] == seen[1] == config.load([config.read_layer("demo")])
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from actionrec import config
 from actionrec.errors import ActionrecError, GoneError, InputError
 from actionrec.show import console
+from actionrec.show.words import counted
 
 if TYPE_CHECKING:
     from actionrec.cluster.packing import TrialsProgress
@@ -27,7 +28,7 @@ def synth(out: Path, spec: Any) -> None:
     with console.Display("clips") as display:
         display.stage(f"rendering {out}")
         made = write_dataset(out, spec, on_clip=display.update)
-    console.out.print(f"{out}: {made.clips} clips, {made.bytes / 1e6:.1f} MB")
+    console.out.print(f"{out}: {counted(made.clips, 'clip')}, {made.bytes / 1e6:.1f} MB")
 
 
 def catalog(root: "Root") -> None:
@@ -72,7 +73,8 @@ def _catalogued(root: "Root", table: Any, note: str) -> None:
     classes = len(set(table["label"].to_pylist()) - {None})
     shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
     console.out.print(
-        f"{root.store.url}/catalog.parquet: {table.num_rows} videos ({note}), {classes} classes, {shares}",
+        f"{root.store.url}/catalog.parquet: {counted(table.num_rows, 'video')} ({note}), "
+        f"{counted(classes, 'class', 'classes')}, {shares}",
         markup=False,
     )
 
@@ -99,8 +101,8 @@ def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None =
     share, limit = len(result.failed) / result.videos, root.config.extract.max_failed
     if share > limit:
         raise ActionrecError(
-            f"{len(result.failed)} of {result.videos} videos failed, more than extract.max_failed={limit:g} allows; "
-            "mend them and run extract --retry-failed, or raise the limit"
+            f"{len(result.failed)} of {counted(result.videos, 'video')} failed, more than extract.max_failed={limit:g} "
+            "allows; mend them and run extract --retry-failed, or raise the limit"
         )
 
 
@@ -192,7 +194,7 @@ def motion(root: "Root", verbose: bool) -> None:
     with _Show("motion") as show:
         model, found = train_motion(root, verbose=verbose, listener=show.listener())
         show.facts["motion CNN"] = _best(model)
-        show.facts["features"] = f"{root.output.url}/features/motion, {found.ok} videos"
+        show.facts["features"] = f"{root.output.url}/features/motion, {counted(found.ok, 'video')}"
         show.failures = found.failed
     _refuse_missing(root, found, "motion")
     root.finish("motion")
@@ -247,7 +249,7 @@ def tune_rnn(root: "Root", verbose: bool) -> None:
         show.facts["table"] = f"{root.output.url}/tables/table1.md"
     if found.failed:
         raise ActionrecError(
-            f"{len(found.failed)} trials failed, and their rows say so; run the same command to try them again"
+            f"{counted(len(found.failed), 'trial')} failed, which table1 says; run the same command to try again"
         )
     root.finish("tune")
 
@@ -327,7 +329,7 @@ def plan(
     count = videos or root.catalog().num_rows  # type: ignore[union-attr]  # one of the two is there
     found = forecast(count, seconds, cluster, settings, rates)
     machines = f"{', '.join(nodes)}: {cluster.cores} cores, {cluster.gpus} GPUs"
-    console.out.print(f"[bold]{count:,} videos of {seconds:g} s[/bold] on {machines}")
+    console.out.print(f"[bold]{counted(count, 'video')} of {seconds:g} s[/bold] on {machines}")
     console.grid(found.times())
     console.grid(found.sizes())
     console.out.print("Assumed:")
@@ -348,7 +350,7 @@ def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
             else:
                 console.prediction(prediction.to_json(), prediction.seconds)
     if failed:
-        raise ActionrecError(f"{failed} of {len(videos)} videos could not be judged; each says why above")
+        raise ActionrecError(f"{failed} of {counted(len(videos), 'video')} could not be judged; each says why above")
 
 
 def upgrade(root: "Root") -> None:

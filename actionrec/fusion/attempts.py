@@ -12,6 +12,7 @@ from actionrec.errors import InputError
 from actionrec.learning import fusion, metrics, search
 from actionrec.learning.search import Setting
 from actionrec.show.evaluation import render
+from actionrec.show.words import counted
 from actionrec.storage import layout, provenance
 from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.models import seeded
@@ -41,7 +42,7 @@ class Svm:
         same = (row for row in rows if row["streams"] == chosen["streams"] and row["l2"] == search.PAPER_L2)
         paper = max(same, key=lambda row: row["val_top1"])
         return {
-            "tried": f"{len(rows)} settings on {chosen['n_val']} validation videos",
+            "tried": f"{counted(len(rows), 'setting')} on {counted(chosen['n_val'], 'validation video')}",
             "chosen": f"{_setting(chosen)}: validation top-1 {chosen['val_top1']:.1%}",
             "the paper's lambda": f"{_setting(paper)}: validation top-1 {paper['val_top1']:.1%}",
         }

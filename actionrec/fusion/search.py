@@ -11,6 +11,7 @@ from actionrec.errors import ActionrecError
 from actionrec.fusion.attempts import Attempt, Svm, all_paths, read_attempts, write_attempts, write_svm
 from actionrec.learning import search
 from actionrec.learning.search import Setting
+from actionrec.show.words import counted
 from actionrec.storage import layout
 from actionrec.storage.embeddings import SplitEmbeddings, split_embeddings
 from actionrec.storage.models import seeded
@@ -56,7 +57,7 @@ def tune_svm(
     if waiting:
         on_stage("Ray")
         with session(verbose) as cluster:
-            on_stage(f"{len(waiting)} trials")
+            on_stage(counted(len(waiting), "trial"))
             results = run_trials(
                 _run,
                 [trial.name for trial in waiting],
@@ -74,7 +75,8 @@ def tune_svm(
             )
         if died := [why(result.error) for result in results.values() if result.error is not None]:
             raise ActionrecError(
-                f"{root.output.url}: {len(died)} of {len(waiting)} trials died ({died[0]}); run the same command again"
+                f"{root.output.url}: {len(died)} of {counted(len(waiting), 'trial')} died ({died[0]}); "
+                "run the same command again"
             )
     on_stage("tables")
     return write_svm(root)

@@ -21,6 +21,7 @@ from actionrec.show import plots
 from actionrec.show.evaluation import shown, verdict
 from actionrec.show.page import Block, Thumbnail, thumbnail
 from actionrec.show.tables import Grid
+from actionrec.show.words import counted
 from actionrec.storage import layout, parts, provenance
 from actionrec.storage.embeddings import embeddings_of, read_embeddings
 from actionrec.storage.root import Root, record
@@ -195,8 +196,8 @@ def plane(root: Root) -> list[Block]:
     parts_ND = [v / np.where(norm > 0, norm, 1) for v, norm in zip(chosen.vectors.values(), lengths, strict=True)]
     shown_labels = [str(labels[place]) for place in known]
     text = (
-        f"The embeddings of {len(known)} of {len(labels)} videos, each stream scaled to length 1, laid out by t-SNE: "
-        "near points are alike; distances between far ones mean nothing."
+        f"The embeddings of {len(known)} of {counted(len(labels), 'video')}, each stream scaled to length 1, laid out "
+        "by t-SNE: near points are alike; distances between far ones mean nothing."
     )
     svg = plots.scatter("map", _tsne(np.concatenate(parts_ND, axis=1)), shown_labels, sorted(set(shown_labels)))
     return [Block(text=[text], svg=svg, alt="A point for each video, coloured by class")]
@@ -261,7 +262,7 @@ def failed(root: Root) -> list[Block]:
     count = len(set(wrong["video_id"].to_pylist()))
     columns = ["video_id", "stream", "reason", "detail"]
     rows = [[row[name] for name in columns] for row in wrong.select(columns).to_pylist()]
-    return [Block(text=[f"{count} of {videos} videos failed."], grid=Grid(columns, rows))]
+    return [Block(text=[f"{count} of {counted(videos, 'video')} failed."], grid=Grid(columns, rows))]
 
 
 _WORDS = {

@@ -15,6 +15,7 @@ from actionrec.cluster.session import Cluster, session
 from actionrec.errors import InputError
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.rnn import parameters
+from actionrec.show.words import counted
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
@@ -49,7 +50,7 @@ def tune_rnn(
     if waiting:
         on_stage("Ray")
         with session(verbose) as cluster:
-            on_stage(f"{len(waiting)} trials")
+            on_stage(counted(len(waiting), "trial"))
             _sweep(sweep, _smallest_first(sweep, held, waiting), held, cluster, on_progress)
     on_stage("tables")
     return write_table1(root, fingerprint, baseline or average(sweep, held))

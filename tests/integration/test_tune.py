@@ -107,7 +107,7 @@ def test_a_trial_that_fails_is_a_row_that_says_why_and_is_tried_again(
     before = root.store.read(checkpoint)
     wanted = ("--set", "tune.rows=[LSTM 256, GRU 512]")
     assert actionrec("tune", "rnn", "--root", root.store.url, *wanted) == 1
-    assert "1 trials failed" in " ".join(capsys.readouterr().err.split())
+    assert "1 trial failed" in " ".join(capsys.readouterr().err.split())
     table = rows(root)
     assert checkpoint in table.loc["LSTM 256", "status"] and "delete it" in table.loc["LSTM 256", "status"]
     assert table.loc["GRU 512", "status"] == "done"

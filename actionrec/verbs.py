@@ -90,6 +90,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None =
             on_progress=lambda now: display.update(now.done, now.videos, now.failed),
             on_stage=display.stage,
             on_plan=console.say,
+            on_taking=display.update,
             on_reuse=_took,
         )
     _show(root, result, time.monotonic() - started)

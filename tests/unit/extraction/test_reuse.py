@@ -81,12 +81,12 @@ def rename(folder: Path, name: str) -> None:
         root.store.put(layout.stage(stream), dumped(found | {"fingerprint": name, "inputs": inputs}))
 
 
-def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] = IDS) -> Taken:
+def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] = IDS, **more: Any) -> Taken:
     """Into parts of `size` videos."""
     plan = {part: list(ids[start : start + size]) for part, start in enumerate(range(0, len(ids), size))}
     videos = {i: VideoFile(i, i, 1) for i in ids}
     lacking = {part: [s for s in DECODED if part not in parts.committed(mine.store, s)] for part in plan}
-    return take(mine, another(mine, other.store.url), lacking, plan, videos)
+    return take(mine, another(mine, other.store.url), lacking, plan, videos, **more)
 
 
 def features(root: Root, stream: str) -> dict[str, Any]:
@@ -116,6 +116,12 @@ def test_equal_streams_are_taken_and_committed_however_the_parts_are_cut(size: i
     found = parts.reconcile(mine.store, IDS, dict.fromkeys(DECODED, "mine"))
     assert (found.ok, found.no_audio, found.missing) == (12, 4, ())
     assert files(other) == before
+
+
+def test_how_far_it_is_is_told_part_by_part(mine: Root, other: Root) -> None:
+    told: list[tuple[int, int]] = []
+    taken(mine, other, on_videos=lambda done, videos: told.append((done, videos)))
+    assert told == [(5, 12), (10, 12), (12, 12)]
 
 
 def test_files_of_the_same_name_and_part_are_copied_as_they_are(tmp_path: Path, source: Path, other: Root) -> None:

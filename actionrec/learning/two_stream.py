@@ -20,13 +20,6 @@ def evenly(length: int, count: int) -> NDArray[np.int64]:
     return (2 * np.arange(intervals + 1) * (length - 1) + intervals) // (2 * intervals)  # the nearest step, exactly
 
 
-def stacked(scores_SNC: Scores) -> Scores:
-    """What the linear SVM sees, [N, S * C]: each stream's scores at length 1, side by side; zeros where it lacks."""
-    units_SNC = scores_SNC / np.linalg.norm(scores_SNC, axis=2, keepdims=True)
-    found: Scores = np.where(_present(scores_SNC), units_SNC, 0.0).transpose(1, 0, 2).reshape(scores_SNC.shape[1], -1)
-    return found
-
-
 def mean(scores_SNC: Scores) -> Scores:
     """The mean over those streams that a video has, [N, C]; a row of NaN where it has none."""
     present_SN1 = _present(scores_SNC)

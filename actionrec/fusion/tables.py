@@ -76,9 +76,7 @@ def figures(root: Root, of_seeds: Sequence[Scores], target_N: Classes, groups: S
     for name, k in (("top1", 1), (f"top{TOP}", TOP)):
         values = [metrics.top_k(each, target_N, k) for each in of_seeds]
         found |= _accuracy(name, values)
-        interval = metrics.interval(
-            hits(of_seeds, target_N, k), groups, root.config.fusion.bootstrap, root.config.seed
-        )
+        interval = metrics.interval(hits(of_seeds, target_N, k), groups, root.config.fusion.bootstrap, root.config.seed)
         low, high = interval if interval and values[0] is not None else (None, None)
         found |= {f"{name}_low": low, f"{name}_high": high}
     return found

@@ -120,12 +120,10 @@ def _inputs(root: Root, name: str, found: Mapping[str, Samples]) -> dict[str, st
     changed = list(revisions(root.catalog()))
     judged = provenance.digest([[list(side.video_ids), side.target.tolist()] for side in sides] + [changed])
     made = made_from(root, *STAGES[name].needs(root.config))
-    return made | {"videos": learnt, "judged videos": judged} | SYSTEMS[name].inputs(root)
+    return {**made, "videos": learnt, "judged videos": judged, **SYSTEMS[name].inputs(root)}
 
 
-def _keep(
-    root: Root, run: Run, scores: Mapping[str, NDArray[np.float64]], videos: Mapping[str, Videos]
-) -> None:
+def _keep(root: Root, run: Run, scores: Mapping[str, NDArray[np.float64]], videos: Mapping[str, Videos]) -> None:
     """Fuse what the networks of a run say, and store what comes of it."""
     system, classes = SYSTEMS[run.system], len(class_labels(root.catalog()))
     networks = system.networks(root.config)

@@ -64,7 +64,8 @@ def specs(root: Root, samples: Mapping[str, Samples], seed: int, fingerprint: st
     for stream in streams(root.config):
         own = samples[stream]
         if stream in RECURRENT:
-            found.append(LstmSpec(*common(root, NAME, stream, own, seed, fingerprint), sequence_loader(root, own)))
+            fields = common(root, NAME, stream, own, seed, fingerprint)
+            found.append(LstmSpec(**fields, loader=sequence_loader(root, own)))
         else:
             found.append(frame_spec(root, NAME, own, root.config.baselines.multi_stream, seed, fingerprint))
     return found
@@ -91,9 +92,9 @@ def _network(root: Root, stream: str, seed: int, fingerprint: str, device: str) 
 
 
 def fuse(sides: Mapping[str, Side], root: Root, seed: int) -> Mapping[str, Method]:
-    judged = {split: sides[split].scores for split in SPLITS}
+    val, test = (sides[split].scores for split in SPLITS)
     methods = {
-        stream: Method({split: scores_SNC[place] for split, scores_SNC in judged.items()}, {})
+        stream: Method({"val": val[place], "test": test[place]}, {})
         for place, stream in enumerate(streams(root.config))
     }
-    return methods
+    return methods | {kind: _fused(kind, sides["val"], test) for kind in class_weights.KINDS}

@@ -42,21 +42,25 @@ class FrameSpec(TrainingSpec):
         return {"stream": self.loader.stream, "width": self.loader.width, "seed": self.seed}
 
 
-def common(root: Root, system: str, network: str, samples: Samples, seed: int, fingerprint: str) -> tuple[Any, ...]:
-    """The fields that every TrainingSpec begins with, up to its loader."""
-    folder = layout.baseline_network(system, network, root.further(seed))
-    train, val = samples.of("train"), samples.of("val")
-    name = f"{system} {network}, seed {seed}"
-    return system, name, folder, models.seeded(fingerprint, seed), seed, samples.labels, train, val
+def common(root: Root, system: str, network: str, samples: Samples, seed: int, fingerprint: str) -> dict[str, Any]:
+    """The fields of a TrainingSpec, all but its loader."""
+    return {
+        "stage": system,
+        "name": f"{system} {network}, seed {seed}",
+        "folder": layout.baseline_network(system, network, root.further(seed)),
+        "fingerprint": models.seeded(fingerprint, seed),
+        "seed": seed,
+        "labels": samples.labels,
+        "train": samples.of("train"),
+        "val": samples.of("val"),
+    }
 
 
-def frame_spec(
-    root: Root, system: str, samples: Samples, knobs: Training, seed: int, fingerprint: str
-) -> FrameSpec:
+def frame_spec(root: Root, system: str, samples: Samples, knobs: Training, seed: int, fingerprint: str) -> FrameSpec:
     """The softmax layer on a stream; the network is called like the stream."""
     plain = sequence_loader(root, samples)
     loader = FrameLoader(root.config, plain.store_url, plain.stream, plain.width, plain.features, seed)
-    return FrameSpec(*common(root, system, samples.stream, samples, seed, fingerprint), loader, knobs)
+    return FrameSpec(**common(root, system, samples.stream, samples, seed, fingerprint), loader=loader, knobs=knobs)
 
 
 def load(root: Root, system: str, network: str, seed: int, fingerprint: str) -> models.Model:

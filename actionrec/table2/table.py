@@ -105,7 +105,7 @@ def _baseline(root: Root, name: str) -> dict[str, _Way]:
 def _rows(
     root: Root, of: Published, ways: Mapping[str, _Way], videos: Mapping[str, Videos], proposed: _Way
 ) -> list[dict[str, Any]]:
-    paper = {"system": of.system, "name": of.name, "type": of.type, "paper_streams": of.streams}
+    paper: dict[str, Any] = {"system": of.system, "name": of.name, "type": of.type, "paper_streams": of.streams}
     paper |= {"pretraining": of.pretraining, "paper_top1": of.paper_top1, "checked": of.checked or None}
     if not ways:
         return [paper]

@@ -82,7 +82,9 @@ def specs(root: Root, samples: Mapping[str, Samples], seed: int, fingerprint: st
     both = dataclasses.replace(first, videos=[video for video in first.videos if video.video_id in common_ids])
     loader = JointLoader(tuple(sequence_loader(root, samples[stream]) for stream in STREAMS))
     return [
-        Video2vecSpec(*common(root, NAME, NETWORK, both, seed, fingerprint), loader, _class_vectors(root)),
+        Video2vecSpec(
+            **common(root, NAME, NETWORK, both, seed, fingerprint), loader=loader, class_vectors=_class_vectors(root)
+        )
     ]
 
 

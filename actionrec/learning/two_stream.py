@@ -1,4 +1,4 @@
-"""Two-stream's arithmetic (Simonyan & Zisserman 2014): which steps of a video are scored, and how streams are fused.
+"""Two-stream's arithmetic (Simonyan & Zisserman 2014): which steps of a video are scored, and their mean over streams.
 
 Axes: S streams, N videos, C classes. Scores are softmax outputs; a row of NaN is a stream that the video lacks.
 """

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actionrec.learning.two_stream import evenly, mean, stacked
+from actionrec.learning.two_stream import evenly, mean
 
 NAN = float("nan")
 # Two streams, three videos, two classes: the second video lacks the second stream, the third both.
@@ -41,29 +41,22 @@ def test_steps_increase_from_end_to_end_and_are_equally_far_apart(length: int, c
     assert spacing.min() >= 1 and spacing.max() - spacing.min() <= 1
 
 
-def test_scores_for_the_svm_have_length_1_in_each_stream() -> None:
-    found = stacked(SCORES_SNC)
-    np.testing.assert_allclose(found, [[0.6, 0.8, 1.0, 0.0], [0.6, 0.8, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-
-
 def test_mean_is_of_the_streams_that_a_video_has() -> None:
     np.testing.assert_allclose(mean(SCORES_SNC), [[0.8, 0.4], [0.3, 0.4], [NAN, NAN]])
 
 
 def test_nothing_is_warned_of(recwarn: pytest.WarningsRecorder) -> None:
-    stacked(SCORES_SNC)
     mean(SCORES_SNC)
     assert not recwarn.list
 
 
 def test_a_row_that_is_partly_nan_is_not_taken_for_a_stream_that_is_lacking() -> None:
     broken = np.array([[[0.5, NAN]], [[0.5, 0.5]]])
-    assert np.isnan(stacked(broken)).any() and np.isnan(mean(broken)).any()
+    assert np.isnan(mean(broken)).any()
 
 
 def test_other_videos_change_no_bit() -> None:
     scores = np.random.default_rng(0).dirichlet(np.ones(5), size=(3, 20))
-    for fused in (stacked, mean):
-        together = fused(scores)
-        for video in range(20):
-            np.testing.assert_array_equal(fused(scores[:, video : video + 1])[0], together[video])
+    together = mean(scores)
+    for video in range(20):
+        np.testing.assert_array_equal(mean(scores[:, video : video + 1])[0], together[video])

@@ -101,7 +101,7 @@ def fuse(sides: Mapping[str, Side], root: Root, seed: int) -> Mapping[str, Metho
 
 
 def _fused(kind: class_weights.WeightKind, val: Side, test_SNC: NDArray[np.float64]) -> Method:
-    """One of the four ways to weigh. Learnt on validation, it is judged there by the folds that it was not learnt on."""
+    """One of the four ways to weigh. Learnt on validation, it is judged there by folds that it was not learnt on."""
     choice = class_weights.choose(val.scores, val.target, val.groups, kind)
     weights = class_weights.learn(kind, val.scores, val.target, choice.pull, choice.sparsity)
     lowest = np.finfo(np.float64).min  # of a class that validation has no video of; minus infinity cannot be stored

@@ -63,7 +63,11 @@ def test_each_system_judges_every_labelled_video_with_every_seed(root: Root, nam
         assert found is not None and list(found) == ways
         for judgement in found.values():
             assert judgement.scores["test"].shape == (12, 3) and judgement.scores["val"].shape == (6, 3)
-    silent = np.isnan(read_judgements(root, "multi_stream", 0)["audio"].scores["test"]).any(axis=1) if name == "multi_stream" else None
+    silent = (
+        np.isnan(read_judgements(root, "multi_stream", 0)["audio"].scores["test"]).any(axis=1)
+        if name == "multi_stream"
+        else None
+    )
     assert silent is None or 0 < silent.sum() < 12
 
 
@@ -119,12 +123,12 @@ def test_a_replaced_system_leaves_all_others_and_all_streams(root: Root) -> None
     assert actionrec("baseline", "two_stream", "--root", root.store.url, *given) == 0
     now = snapshot(Path(root.store.url))
     differing = {name for name in before.keys() | now.keys() if before.get(name) != now.get(name)}
-    assert differing and all(name.startswith(("baselines/two_stream/", "stages/two_stream", "config")) for name in differing)
+    assert differing and all(
+        name.startswith(("baselines/two_stream/", "stages/two_stream", "config")) for name in differing
+    )
 
 
-def test_what_would_have_no_effect_or_cannot_be_done_is_refused(
-    root: Root, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_would_have_no_effect_or_cannot_be_done_is_refused(root: Root, capsys: pytest.CaptureFixture[str]) -> None:
     url = root.store.url
     code, said = refusal(capsys, "baseline", "two_stream", "--root", url, "--replace", "video2vec")
     assert code == 2 and "--replace video2vec: `actionrec baseline two_stream` does not make it" in said
@@ -153,4 +157,7 @@ def test_table_two_has_the_rows_once_the_proposed_model_is_judged(root: Root) ->
         assert actionrec(*verb, "--root", root.store.url) == 0
     rows = pd.read_parquet(Path(root.store.url, "tables/table2.parquet"))
     assert rows["name"].value_counts()[["two_stream", "multi_stream", "video2vec"]].to_list() == [4, 7, 1]
-    assert rows.groupby("name")["chosen"].sum()[["proposed", "two_stream", "multi_stream", "video2vec"]].tolist() == [1] * 4
+    assert (
+        rows.groupby("name")["chosen"].sum()[["proposed", "two_stream", "multi_stream", "video2vec"]].tolist()
+        == [1] * 4
+    )

@@ -1,6 +1,5 @@
 """How the systems of Table II make one score of several networks' scores."""
 
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,9 +77,7 @@ def test_multi_streams_weights_are_judged_on_validation_by_folds_that_they_were_
     learnt = class_weights.learn("free", sides["val"].scores, target, class_weights.RIDGE, 0.0)
     assert metrics.top_k(class_weights.scores(learnt, sides["val"].scores), target, 1) > 0.5
     assert metrics.top_k(found["free"].scores["val"], target, 1) < 0.35
-    np.testing.assert_array_equal(
-        found["free"].scores["test"], class_weights.scores(learnt, sides["test"].scores)
-    )
+    np.testing.assert_array_equal(found["free"].scores["test"], class_weights.scores(learnt, sides["test"].scores))
 
 
 def test_a_class_without_validation_videos_comes_last_and_can_be_stored(root: Root) -> None:

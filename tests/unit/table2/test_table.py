@@ -111,7 +111,9 @@ def test_the_proposed_models_row_is_that_of_the_evaluation(root: Root) -> None:
     write_table2(root)
     own = table(root).iloc[0]
     ablation = pd.read_parquet(Path(root.store.url, "tables/ablation.parquet"))
-    row = next(r for r in ablation.to_dict("records") if list(r["streams"]) == list(own["streams"]) and r["method"] == "svm")
+    row = next(
+        r for r in ablation.to_dict("records") if list(r["streams"]) == list(own["streams"]) and r["method"] == "svm"
+    )
     for name in ("val_top1", "top1", "top1_sd", "top1_low", "top1_high", "top5", "n_test", "n_judged"):
         assert own[name] == row[name]
 
@@ -136,12 +138,16 @@ def test_scores_of_something_else_are_refused_by_name(root: Root) -> None:
     key = layout.baseline_scores("two_stream")
     path = Path(root.store.url, key)
     path.write_bytes(Path(root.store.url, layout.baseline_scores("two_stream", 1)).read_bytes())
-    with pytest.raises(InputError, match=r"baselines/two_stream/scores\.parquet: made with other.*--replace two_stream"):
+    with pytest.raises(
+        InputError, match=r"baselines/two_stream/scores\.parquet: made with other.*--replace two_stream"
+    ):
         read_judgements(root, "two_stream", 0)
     put(root, "two_stream", {"mean": (False, 0.5, 0.9)})
     rows = pq_rows(path)[:-1]
     path.write_bytes(schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES), fingerprint(path)))
-    with pytest.raises(InputError, match=r"scores\.parquet: it is of other videos or classes; use --replace two_stream"):
+    with pytest.raises(
+        InputError, match=r"scores\.parquet: it is of other videos or classes; use --replace two_stream"
+    ):
         read_judgements(root, "two_stream", 0)
 
 

@@ -55,11 +55,12 @@ class Weights:
 
 
 class Choice(NamedTuple):
-    """Settings chosen by cross-validation, and their top-1 there: None where there is but one class."""
+    """Settings chosen by cross-validation, their top-1 there (None where there is but one class), and the scores."""
 
     pull: float
     sparsity: float
     top1: float | None
+    scores: Array  # [N, C], of each video by weights that were not learnt on its group
 
 
 def prior(scores_SNC: Array, target_N: Classes) -> Array:
@@ -113,7 +114,7 @@ def choose(scores_SNC: Array, target_N: Classes, groups: Sequence[str], kind: We
         held_out[:, held] = [scores(weights, scores_SNC[:, held]) for weights in fitted]
     top1 = [top_k(scores_NC, target_N, 1) for scores_NC in held_out]
     best = max(range(len(settings)), key=lambda place: (top1[place] or 0.0, -place))
-    return Choice(*settings[best], top1[best])
+    return Choice(*settings[best], top1[best], held_out[best])
 
 
 def _folds(target_N: Classes, groups: Sequence[str]) -> NDArray[np.int64]:

@@ -60,9 +60,10 @@ def train_baselines(
     inputs = {name: _inputs(root, name, found) for name in names}
     fingerprints = {name: begin(root, name, inputs[name]) for name in names}
     runs = [Run(name, seed, fingerprints[name]) for name in names for seed in root.config.seeds]
-    specs = [spec for each in runs for spec in SYSTEMS[each.system].specs(root, found, each.seed, each.fingerprint)]
+    waiting = [each for each in runs if read_judgements(root, each.system, each.seed) is None]
+    specs = [spec for each in waiting for spec in SYSTEMS[each.system].specs(root, found, each.seed, each.fingerprint)]
     train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
-    if waiting := [each for each in runs if read_judgements(root, each.system, each.seed) is None]:
+    if waiting:
         listener.on_stage("scores")
         videos = {split: labelled(root, split) for split in SPLITS}
         ids = {each: [i for s in SYSTEMS[each.system].SPLITS for i in videos[s].video_ids] for each in waiting}

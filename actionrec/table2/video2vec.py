@@ -16,9 +16,9 @@ from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.learning.loop import Objective, TrainingData, Workers
 from actionrec.learning.video2vec import Encoder, Video2vec, orthonormal, ranked
-from actionrec.learning.word_vectors import class_vectors
+from actionrec.learning.word_vectors import class_vectors, lines_of
 from actionrec.storage import provenance
-from actionrec.storage.root import Root
+from actionrec.storage.root import Root, record
 from actionrec.storage.samples import Samples, class_labels
 from actionrec.table2.networks import common, filled, load
 from actionrec.table2.systems import Method, Score, Sequences, Side, demand
@@ -70,7 +70,10 @@ def streams(config: Config) -> Sequence[str]:
 
 
 def inputs(root: Root) -> Mapping[str, str]:
-    """The classes' vectors: a file of words may change under its name."""
+    """The classes' vectors: a file of words may change under its name. What has begun needs the file no more."""
+    words = root.config.baselines.video2vec.word_vectors
+    if words and not Path(words).exists() and root.begun(NAME):
+        return {"class vectors": str(record(root, NAME)["inputs"]["class vectors"])}
     return {"class vectors": provenance.digest(_class_vectors(root).tolist())}
 
 
@@ -121,9 +124,7 @@ def _class_vectors(root: Root) -> NDArray[np.float32]:
     if settings.word_vectors is None:
         return orthonormal(len(labels), max(settings.dimension, len(labels)), root.config.seed)
     try:
-        with Path(settings.word_vectors).open(encoding="utf-8", errors="strict") as lines:
-            return class_vectors(lines, labels)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"baselines.video2vec.word_vectors: {settings.word_vectors} cannot be read as text ({error})"
-        ) from None
+        with Path(settings.word_vectors).open("rb") as file:
+            return class_vectors(lines_of(file), labels, settings.word_vectors)
+    except OSError as error:
+        raise InputError(f"baselines.video2vec.word_vectors: the file cannot be read ({error})") from None

@@ -138,20 +138,6 @@ def test_what_would_have_no_effect_or_cannot_be_done_is_refused(root: Root, caps
     assert code == 2 and "it needs the stream motion" in said
 
 
-def test_other_words_are_another_system(root: Root, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = tmp_path / "words.txt"
-    words.write_text("c0 1 0\nc1 0 1\nc2 1 1\n")
-    given = ("baseline", "video2vec", "--root", root.store.url, "--set", f"baselines.video2vec.word_vectors={words}")
-    code, said = refusal(capsys, *given)
-    assert code == 2 and "word_vectors" in said and "--replace video2vec" in said
-    assert actionrec(*given, "--replace", "video2vec") == 0
-    found = read_judgements(open_root(root.store.url), "video2vec", 0)
-    assert found is not None and list(found) == ["nearest word vector"]
-    words.write_text("c0 1 0\nc1 0 1\nc2 1 -1\n")
-    code, said = refusal(capsys, *given)
-    assert code == 2 and "class vectors" in said
-
-
 def test_table_two_has_the_rows_once_the_proposed_model_is_judged(root: Root) -> None:
     for verb in (("train", "rnn"), ("tune", "svm"), ("train", "fusion"), ("evaluate",)):
         assert actionrec(*verb, "--root", root.store.url) == 0

@@ -1,6 +1,5 @@
 """How the systems of Table II make one score of several networks' scores."""
 
-
 import numpy as np
 import pytest
 from numpy.typing import NDArray

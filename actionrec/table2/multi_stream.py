@@ -104,7 +104,5 @@ def _fused(kind: class_weights.WeightKind, val: Side, test_SNC: NDArray[np.float
     """One of the four ways to weigh. Learnt on validation, it is judged there by folds that it was not learnt on."""
     choice = class_weights.choose(val.scores, val.target, val.groups, kind)
     weights = class_weights.learn(kind, val.scores, val.target, choice.pull, choice.sparsity)
-    lowest = np.finfo(np.float64).min  # of a class that validation has no video of; minus infinity cannot be stored
-    test_NC = np.maximum(class_weights.scores(weights, test_SNC), lowest)
     settings = {name: value for name, value in (("pull", choice.pull), ("sparsity", choice.sparsity)) if value}
-    return Method({"val": np.maximum(choice.scores, lowest), "test": test_NC}, settings)
+    return Method({"val": choice.scores, "test": class_weights.scores(weights, test_SNC)}, settings)

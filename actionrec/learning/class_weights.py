@@ -144,7 +144,7 @@ def _learnt(
 
 def _features(scores_SNC: Array) -> Array:
     """[N, S, K]: zeros for a stream that a video lacks, the others scaled by S over the number of those that it has."""
-    lacks_SN = np.isnan(scores_SNC).any(axis=2)
+    lacks_SN = np.isnan(scores_SNC.sum(axis=2))
     has_N = (~lacks_SN).sum(axis=0)
     scale_N = len(scores_SNC) / np.where(has_N > 0, has_N, np.nan)
     found: Array = np.where(lacks_SN[..., None], 0.0, scores_SNC).transpose(1, 0, 2) * scale_N[:, None, None]

@@ -210,28 +210,28 @@ class Tune:
 
 
 @dataclass(frozen=True)
-class Table2:
+class SystemRows:
     """Which systems of the paper's Table II `actionrec run` trains beside the proposed model."""
 
     rows: tuple[Literal["two_stream", "multi_stream", "video2vec"], ...] = ()
 
 
 @dataclass(frozen=True)
-class TwoStream(Training):
+class TwoStreamTraining(Training):
     """Table II's two-stream network [1]: a softmax layer on single frames, and the motion CNN's own."""
 
     frames: int = knob(25, 1, 100_000)  # of a video, evenly spaced among those that were sampled, that are averaged
 
 
 @dataclass(frozen=True)
-class MultiStream(Training):
+class MultiStreamTraining(Training):
     """Table II's multi-stream network [2]: stacked LSTMs on frames and motion, a softmax layer on sound."""
 
     units: tuple[int, ...] = knob((1024, 512), 1, 65_536)  # hidden units, layer by layer
 
 
 @dataclass(frozen=True)
-class Video2vec(Training):
+class Video2vecTraining(Training):
     """Table II's video2vec [8]: recurrent encoders of frames and motion, and a vector for each class."""
 
     units: int = knob(512, 1, 65_536)  # hidden units of each encoder; not given in the paper
@@ -244,9 +244,9 @@ class Video2vec(Training):
 class Baselines:
     """How the other systems of the paper's Table II are trained; see docs/decisions."""
 
-    two_stream: TwoStream = TwoStream()
-    multi_stream: MultiStream = MultiStream()
-    video2vec: Video2vec = Video2vec()
+    two_stream: TwoStreamTraining = TwoStreamTraining()
+    multi_stream: MultiStreamTraining = MultiStreamTraining()
+    video2vec: Video2vecTraining = Video2vecTraining()
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Config:
     anomaly: Anomaly = Anomaly()
     train: Train = Train()
     tune: Tune = Tune()
-    table2: Table2 = Table2()
+    table2: SystemRows = SystemRows()
     baselines: Baselines = Baselines()
     storage: Storage = Storage()
 

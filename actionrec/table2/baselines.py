@@ -19,7 +19,7 @@ from actionrec.storage.samples import Samples, class_labels, revisions, samples
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import read_if_there
 from actionrec.table2.runnable import SYSTEMS
-from actionrec.table2.scoring import Run, score_videos
+from actionrec.table2.scoring import SystemRun, score_videos
 from actionrec.table2.systems import Side
 from actionrec.training.progress import NOBODY, TrainingListener
 from actionrec.training.ray_train import train
@@ -28,7 +28,7 @@ JUDGED = ("val", "test")
 
 
 @dataclass(frozen=True)
-class Videos:
+class SplitVideos:
     """The N labelled videos of a split, in the catalog's order."""
 
     video_ids: Sequence[str]
@@ -59,7 +59,7 @@ def train_baselines(
         found |= {stream: samples(root, stream) for stream in SYSTEMS[name].streams(root.config) if stream not in found}
     inputs = {name: _inputs(root, name, found) for name in names}
     fingerprints = {name: begin(root, name, inputs[name]) for name in names}
-    runs = [Run(name, seed, fingerprints[name]) for name in names for seed in root.config.seeds]
+    runs = [SystemRun(name, seed, fingerprints[name]) for name in names for seed in root.config.seeds]
     waiting = [each for each in runs if read_judgements(root, each.system, each.seed) is None]
     specs = [spec for each in waiting for spec in SYSTEMS[each.system].specs(root, found, each.seed, each.fingerprint)]
     train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
@@ -73,14 +73,14 @@ def train_baselines(
             _keep(root, each, scores[each], videos)
 
 
-def labelled(root: Root, split: str) -> Videos:
+def labelled(root: Root, split: str) -> SplitVideos:
     """Those whose class is learnt."""
     catalog = root.catalog()
     targets = {label: target for target, label in enumerate(class_labels(catalog))}
     columns = (catalog[name].to_pylist() for name in ("video_id", "label", "split", "group"))
     rows = [row for row in zip(*columns, strict=True) if row[2] == split and row[1] in targets]
     target_N = np.array([targets[row[1]] for row in rows], np.int64)
-    return Videos([row[0] for row in rows], target_N, [row[3] for row in rows])
+    return SplitVideos([row[0] for row in rows], target_N, [row[3] for row in rows])
 
 
 def read_judgements(root: Root, name: str, seed: int) -> dict[str, Judgement] | None:
@@ -124,7 +124,9 @@ def _inputs(root: Root, name: str, found: Mapping[str, Samples]) -> dict[str, st
     return {**made, "videos": learnt, "judged videos": judged, **SYSTEMS[name].inputs(root)}
 
 
-def _keep(root: Root, run: Run, scores: Mapping[str, NDArray[np.float64]], videos: Mapping[str, Videos]) -> None:
+def _keep(
+    root: Root, run: SystemRun, scores: Mapping[str, NDArray[np.float64]], videos: Mapping[str, SplitVideos]
+) -> None:
     """Fuse what the networks of a run say, and store what comes of it."""
     system, classes = SYSTEMS[run.system], len(class_labels(root.catalog()))
     networks = system.networks(root.config)

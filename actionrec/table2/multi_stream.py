@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from actionrec.config import Config, MultiStream
+from actionrec.config import Config, MultiStreamTraining
 from actionrec.learning import class_weights
 from actionrec.learning.loop import TrainingData, Workers
 from actionrec.learning.stacked_lstm import StackedLstm
@@ -31,7 +31,7 @@ class LstmSpec(TrainingSpec):
     loader: SequenceLoader
 
     @property
-    def training(self) -> MultiStream:
+    def training(self) -> MultiStreamTraining:
         return self.loader.config.baselines.multi_stream
 
     def build(self) -> StackedLstm:

@@ -16,7 +16,7 @@ from actionrec.learning.loop import TrainingData, Workers
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Samples
-from actionrec.training.sequences import FrameLoader, sequence_loader, standardize
+from actionrec.training.sequences import StepLoader, sequence_loader, standardize
 from actionrec.training.spec import TrainingSpec
 from actionrec.weights.tensors import fill
 
@@ -25,7 +25,7 @@ from actionrec.weights.tensors import fill
 class FrameSpec(TrainingSpec):
     """A softmax layer on single steps of a stream: a random one of each video and epoch."""
 
-    loader: FrameLoader
+    loader: StepLoader
     knobs: Training
 
     @property
@@ -59,7 +59,7 @@ def common(root: Root, system: str, network: str, samples: Samples, seed: int, f
 def frame_spec(root: Root, system: str, samples: Samples, knobs: Training, seed: int, fingerprint: str) -> FrameSpec:
     """The softmax layer on a stream; the network is called like the stream."""
     plain = sequence_loader(root, samples)
-    loader = FrameLoader(root.config, plain.store_url, plain.stream, plain.width, plain.features, seed)
+    loader = StepLoader(root.config, plain.store_url, plain.stream, plain.width, plain.features, seed)
     return FrameSpec(**common(root, system, samples.stream, samples, seed, fingerprint), loader=loader, knobs=knobs)
 
 

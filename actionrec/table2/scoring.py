@@ -23,7 +23,7 @@ ACTOR_BYTES = 2 * 2**30
 ROWS = pa.schema([("run", pa.int64()), ("video_id", pa.string()), ("scores", pa.list_(pa.float64()))])
 
 
-class Run(NamedTuple):
+class SystemRun(NamedTuple):
     """The networks of a system and seed."""
 
     system: str
@@ -37,7 +37,7 @@ class ScoreJob:
 
     config: Config
     root_url: str
-    runs: Sequence[Run]
+    runs: Sequence[SystemRun]
 
     def root(self) -> Root:
         """The driver's root, opened where the worker runs."""
@@ -46,15 +46,15 @@ class ScoreJob:
 
 def score_videos(
     root: Root,
-    runs: Sequence[Run],
-    videos: Mapping[Run, Sequence[str]],
+    runs: Sequence[SystemRun],
+    videos: Mapping[SystemRun, Sequence[str]],
     *,
     verbose: bool,
     on_progress: Callable[[int, int, int], None],
-) -> dict[Run, dict[str, NDArray[np.float64]]]:
+) -> dict[SystemRun, dict[str, NDArray[np.float64]]]:
     """Run -> video -> scores [S x C] in one row, of those of its `videos` that have one of its streams.
 
-    Networks must be there. Videos go through one at a time, so a score depends on its video alone.
+    Networks must be there. SplitVideos go through one at a time, so a score depends on its video alone.
     """
     asked: dict[str, list[int]] = {}
     for place, each in enumerate(runs):
@@ -79,7 +79,7 @@ def score_videos(
             actor_bytes=ACTOR_BYTES,
             report=lambda done, failed: on_progress(done, count, failed),
         )
-    found: dict[Run, dict[str, NDArray[np.float64]]] = {each: {} for each in runs}
+    found: dict[SystemRun, dict[str, NDArray[np.float64]]] = {each: {} for each in runs}
     for data in returned.values():
         for row in pa.ipc.open_stream(data).read_all().to_pylist():
             found[runs[row["run"]]][row["video_id"]] = np.array(row["scores"])

@@ -21,7 +21,7 @@ from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import BASELINES
 from actionrec.storage.store import put_changed
-from actionrec.table2.baselines import JUDGED, Videos, labelled, read_judgements
+from actionrec.table2.baselines import JUDGED, SplitVideos, labelled, read_judgements
 from actionrec.table2.runnable import SYSTEMS
 from actionrec.table2.systems import PROPOSED, Published, published
 
@@ -103,7 +103,7 @@ def _baseline(root: Root, name: str) -> dict[str, _Way]:
 
 
 def _rows(
-    root: Root, of: Published, ways: Mapping[str, _Way], videos: Mapping[str, Videos], proposed: _Way
+    root: Root, of: Published, ways: Mapping[str, _Way], videos: Mapping[str, SplitVideos], proposed: _Way
 ) -> list[dict[str, Any]]:
     paper: dict[str, Any] = {"system": of.system, "name": of.name, "type": of.type, "paper_streams": of.streams}
     paper |= {"pretraining": of.pretraining, "paper_top1": of.paper_top1, "checked": of.checked or None}
@@ -122,7 +122,7 @@ def _rows(
     return [row | {"chosen": row is best} for row in found]
 
 
-def _difference(root: Root, way: _Way, proposed: _Way, test: Videos) -> dict[str, Any]:
+def _difference(root: Root, way: _Way, proposed: _Way, test: SplitVideos) -> dict[str, Any]:
     """Of test top-1 from the proposed model, with its paired 95 % interval over test groups."""
     difference_N = hits(way.test, test.target, 1) - hits(proposed.test, test.target, 1)
     low, high = metrics.interval(difference_N, test.groups, root.config.fusion.bootstrap, root.config.seed) or (

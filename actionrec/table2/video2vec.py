@@ -11,8 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from actionrec import config as configuration
-from actionrec.config import Config
+from actionrec.config import Config, Video2vecTraining
 from actionrec.errors import InputError
 from actionrec.learning.loop import Objective, TrainingData, Workers
 from actionrec.learning.video2vec import Encoder, Video2vec, orthonormal, ranked
@@ -39,7 +38,7 @@ class Video2vecSpec(TrainingSpec):
     class_vectors: NDArray[np.float32]  # [C, D]
 
     @property
-    def training(self) -> configuration.Video2vec:
+    def training(self) -> Video2vecTraining:
         return self.loader.loaders[0].config.baselines.video2vec
 
     @property

@@ -50,7 +50,7 @@ class SequenceLoader:
 
 
 @dataclass(frozen=True)
-class FrameLoader(SequenceLoader):
+class StepLoader(SequenceLoader):
     """Of each sequence one random step in training, and the whole of it to judge by."""
 
     seed: int

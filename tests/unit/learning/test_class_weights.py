@@ -185,7 +185,9 @@ def test_settings_are_chosen_on_groups_that_the_weights_have_not_seen() -> None:
     assert (found["prior"].top1 or 0) > 0.9 > 0.7 > (found["mean"].top1 or 0)
     for kind, choice in found.items():
         assert choice[:2] in class_weights.SETTINGS[kind]
-        assert choice == class_weights.choose(scores_SNC, target_N, groups_of(target_N), kind)
+        again = class_weights.choose(scores_SNC, target_N, groups_of(target_N), kind)
+        assert choice[:3] == again[:3] and choice.top1 == top_k(choice.scores, target_N, 1)
+        np.testing.assert_array_equal(choice.scores, again.scores)
 
 
 def test_the_figure_of_a_choice_is_that_of_weights_learnt_beside_each_group() -> None:
@@ -204,7 +206,7 @@ def test_of_equals_the_strongest_setting_is_taken() -> None:
     target_N = np.arange(VIDEOS) % CLASSES
     sure_SNC = np.repeat((0.96 * np.eye(CLASSES) + 0.01)[target_N][None], STREAMS, axis=0)
     choice = class_weights.choose(sure_SNC, target_N, groups_of(target_N), "prior")
-    assert choice == (max(class_weights.PULLS), 0.0, 1.0)
+    assert choice[:3] == (max(class_weights.PULLS), 0.0, 1.0)
 
 
 def test_a_strong_pull_does_not_rank_classes_by_how_often_they_occur() -> None:

@@ -150,7 +150,7 @@ STAGES: dict[str, Stage] = {
             "there are no video embeddings here; run `actionrec train rnn`",
         ),
         _baseline("two_stream", lambda config: ("spatial", "motion_cnn", "motion")),
-        _baseline("multi_stream", lambda config: config.streams),
+        _baseline("multi_stream", lambda config: [name for name in FUSED if name in config.streams]),
         _baseline("video2vec", lambda config: ("spatial", "motion")),
         Stage(
             "svm",

@@ -233,6 +233,20 @@ def evaluate(
 
 
 @app.command()
+def baseline(
+    name: Annotated[str, typer.Argument(help="two_stream, multi_stream, video2vec, or all.")],
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a system that the paper compares itself with on the streams that are there: its rows of Table II."""
+    _belongs(replace, "baseline")
+    verbs.baseline(_open(root, config_name, assignments, replace), name, verbose)
+
+
+@app.command()
 def anomaly(
     root: RootOption,
     holdout: HoldoutOption = None,

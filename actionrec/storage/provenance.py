@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actionrec import __version__
+from actionrec.config import WITH_SPLITS
 from actionrec.storage.root import Root, record
 from actionrec.storage.streams import random_networks
 
@@ -16,14 +17,15 @@ def digest(value: object) -> str:
 
 
 def dataset(root: Root) -> str:
-    """The source and its size, split by split."""
+    """The source, which of its official splits, and its size."""
     catalog = root.catalog()
     splits = Counter(catalog["split"].to_pylist())
     classes = len(set(catalog["label"].to_pylist()) - {None})
     groups = len(set(catalog["group"].to_pylist()))
     sizes = ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test"))
     name = str(root.config.data.source).rstrip("/").rpartition("/")[2]
-    return f"{name}: {sizes} videos, {classes} classes, {groups} groups"
+    official = f", split {root.config.data.split}" if root.config.data.dataset in WITH_SPLITS else ""
+    return f"{name}{official}: {sizes} videos, {classes} classes, {groups} groups"
 
 
 def weights(root: Root, streams: Sequence[str] = ()) -> str:

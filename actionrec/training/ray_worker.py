@@ -112,6 +112,7 @@ def _train_one(job: TrainingJob, spec: TrainingSpec, ledger: Any, report: Callab
             data,
             spec.training,
             seed=spec.seed,
+            objective=spec.objective,
             replica=ray.train.torch.prepare_model(network, move_to_device=False),
             workers=workers,
             device=str(device),

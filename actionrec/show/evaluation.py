@@ -89,7 +89,8 @@ _TABLE2_NOTE = (
     "report. They are comparable with the figures here only where data and weights are the same. The row marked chosen "
     "is the way to judge that is best on validation, by which a system is compared; a way that is called like a stream "
     "is that stream's network alone. Differences are of test top-1 from the proposed model; a row is better or worse "
-    "than it where the interval misses 0. " + _JUDGED + INTERVAL
+    "than it where the interval misses 0. What multi-stream learns on validation is judged there by folds of groups, "
+    "too strictly where a class has one group. " + _JUDGED + INTERVAL
 )
 
 

@@ -116,11 +116,20 @@ def train_rnn(
     root.save_config()
     specs = [_rnn(root, stream, seed, made[stream]) for stream in chosen for seed in root.config.seeds]
     trained = train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
-    networks = [layout.rnn(stream) for stream in root.config.streams]
-    if all(_is_finished(root, network, seed) for network in networks for seed in root.config.seeds):
+    if not untrained(root):
+        networks = [layout.rnn(stream) for stream in root.config.streams]
         fingerprint = begin(root, "embeddings", made_from(root, *networks))
         embed_videos(root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage)
     return trained
+
+
+def untrained(root: Root) -> list[str]:
+    """The fused streams whose recurrent networks are not all finished, one for each seed: no video is embedded yet."""
+    return [
+        stream
+        for stream in root.config.streams
+        if not all(_is_finished(root, layout.rnn(stream), seed) for seed in root.config.seeds)
+    ]
 
 
 def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSpec:

@@ -111,7 +111,8 @@ def told(streams: Sequence[str], videos: Mapping[tuple[str, ...], int]) -> str:
     todo = sorted(videos.items(), key=lambda each: -each[1])
     work = [f"{_listed(lack)} of {count:,}" for lack, count in todo]
     there = [stream for stream in streams if not any(stream in lack for lack, _ in todo)]
-    said = [f"{work[0]} videos{''.join(f', {each}' for each in work[1:])}"] if work else []
+    noun = "video" if todo and todo[0][1] == 1 else "videos"
+    said = [f"{work[0]} {noun}{''.join(f', {each}' for each in work[1:])}"] if work else []
     said += [f"{_listed(there)} {'is' if len(there) == 1 else 'are'} there"] if there else []
     return "; ".join(said)
 

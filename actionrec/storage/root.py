@@ -269,7 +269,8 @@ def begin(root: Root, stage: str, inputs: Mapping[str, str], *, last: bool = Tru
 
 
 def record(root: Root, stage: str) -> dict[str, Any]:
-    """What a stage was begun with: its fingerprint, its settings and its inputs. InputError: it has not begun."""
+    """What a stage was begun with: its fingerprint, its inputs, and its settings that change it. InputError: it has not
+    begun."""
     store, key = _store_of(root, stage), layout.stage(stage)
     try:
         found = records.parsed(store.read(key))
@@ -277,7 +278,7 @@ def record(root: Root, stage: str) -> dict[str, Any]:
         raise InputError(f"{root.store.url}: {STAGES[stage].wanting} first") from None
     if found is None:
         raise InputError(f"{store.url}/{key}: damaged; use --replace {stage}")
-    return found
+    return found | {"settings": stages.having_say(stage, root.config, found["settings"])}
 
 
 def made_from(root: Root, *names: str) -> dict[str, str]:

@@ -202,13 +202,24 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys in which two settings differ. A knob that is younger than a root counts with its default there."""
-    return sorted(
-        key
-        for key in one.keys() | other.keys()
-        if one.get(key, _DEFAULTS.get(key)) != other.get(key, _DEFAULTS.get(key))
-    )
+def having_say(stage: str, config: Config, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings that a stage was made with those that change it. An earlier release may have recorded others."""
+    mine = settings(stage, config)
+    return {key: value for key, value in recorded.items() if _has_say(key, mine)}
+
+
+def differing(made: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """The keys in which the settings that something was made with differ from `mine`, with which it would be made now.
+
+    A knob that is younger than a root counts with its default there. One that `mine` does not have has no say: either
+    it never had, or another one decides that, which is among them and compared.
+    """
+    keys = {key for key in made if _has_say(key, mine)} | mine.keys()
+    return sorted(key for key in keys if made.get(key, _DEFAULTS.get(key)) != mine.get(key, _DEFAULTS.get(key)))
+
+
+def _has_say(key: str, mine: Mapping[str, Any]) -> bool:
+    return key in mine or key not in _DEFAULTS  # what a knob meant that is no more is not known
 
 
 def _flat(config: Config) -> dict[str, Any]:

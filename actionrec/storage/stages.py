@@ -197,7 +197,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     row = STAGES[stage]
     ignored = (*CHANGES_NOTHING, *row.ignores(config))
     chosen = {
-        key: value for key, value in _flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
+        key: value for key, value in flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
     }
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
@@ -215,20 +215,20 @@ def differing(made: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
     it never had, or another one decides that, which is among them and compared.
     """
     keys = {key for key in made if _has_say(key, mine)} | mine.keys()
-    return sorted(key for key in keys if made.get(key, _DEFAULTS.get(key)) != mine.get(key, _DEFAULTS.get(key)))
+    return sorted(key for key in keys if made.get(key, DEFAULTS.get(key)) != mine.get(key, DEFAULTS.get(key)))
 
 
 def _has_say(key: str, mine: Mapping[str, Any]) -> bool:
-    return key in mine or key not in _DEFAULTS  # what a knob meant that is no more is not known
+    return key in mine or key not in DEFAULTS  # what a knob meant that is no more is not known
 
 
-def _flat(config: Config) -> dict[str, Any]:
+def flat(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every knob, as JSON gives it back."""
     flat = configuration.flatten(config)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-_DEFAULTS = _flat(Config())
+DEFAULTS = flat(Config())
 
 
 def _is_among(key: str, names: Sequence[str]) -> bool:

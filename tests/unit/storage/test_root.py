@@ -277,7 +277,7 @@ def test_knobs_that_came_later_are_no_change_to_stages_made_before_them(tmp_path
         (tmp_path / layout.stage(stage)).write_text(json.dumps(found))
     for stage in ("rnn-spatial", "fusion"):
         assert begin(open_root(str(tmp_path)), stage, {}) == record(root, stage)["fingerprint"]
-    with pytest.raises(InputError, match=r"rnn\.heads \(it was None, now 8\)"):
+    with pytest.raises(InputError, match=r"rnn\.heads \(it was 1, now 8\)"):
         open_root(str(tmp_path), [{"rnn": {"heads": 8}}])
     with pytest.raises(InputError, match=r"fusion\.refit"):
         open_root(str(tmp_path), [{"fusion": {"refit": True}}])

@@ -1,4 +1,4 @@
-"""What extract says before it begins is what it then computes."""
+"""What an extraction refuses before it writes anything, and that it computes what it says before it begins."""
 
 import contextlib
 from collections.abc import Mapping
@@ -9,16 +9,16 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
+from actionrec.errors import GoneError
 from actionrec.extraction import extract
 from actionrec.extraction.part import ExtractionJob
 from actionrec.storage import layout, parts, reopening
-from actionrec.storage.root import Root
+from actionrec.storage.root import Root, open_root
 from actionrec.storage.samples import all_made, made_with
 from tests.tiny_features import PART_VIDEOS, clips, make_root
 
 CLIPS = clips()[:12]  # two parts of five and one of two; every third is silent
 IDS = [clip.video_id for clip in CLIPS]
-ALL = ("flow", "spatial", "audio")
 
 
 @pytest.fixture
@@ -35,6 +35,7 @@ class Asked:
         self.said = ""
         self.streams: tuple[str, ...] = ()
         self.parts: list[int] = []
+        monkeypatch.setattr(extract, "refuse_needed", lambda *given: None)  # there is no source
         monkeypatch.setattr(extract, "prepare", lambda *given: {})
         monkeypatch.setattr(extract, "begin_streams", lambda *given: all_made(root))
         monkeypatch.setattr(extract, "session", contextlib.nullcontext)
@@ -100,3 +101,12 @@ def fail(root: Root, stream: str, video_id: str) -> None:
     rows = schema.from_parquet(root.store.read(key), schema.STATUS, key).to_pylist()
     rows = [row | ({"status": "failed", "reason": "corrupt"} if row["video_id"] == video_id else {}) for row in rows]
     root.store.put(key, schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.STATUS), fingerprint))
+
+
+def test_a_source_that_is_gone_is_one_sentence_and_marks_no_video_as_failed(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    root.store.delete(layout.commit_mark("audio", 0))
+    before = root.store.versions("")
+    with pytest.raises(GoneError, match=r"^/nowhere: .* 5 of 36 videos have still to be extracted"):
+        extract.extract(open_root(str(tmp_path)))
+    assert root.store.versions("") == before

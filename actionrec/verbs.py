@@ -202,13 +202,18 @@ def motion(root: "Root", verbose: bool) -> None:
 
 
 def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
-    from actionrec.training.rnn import train_rnn
+    from actionrec.training.rnn import train_rnn, untrained
 
     with _Show("recurrent networks") as show:
         models = train_rnn(root, streams, verbose=verbose, listener=show.listener())
         for model in models:
             show.facts[f"{model.config['stream']}, seed {model.config['seed']}"] = _best(model)
-        show.facts["embeddings"] = f"{root.output.url}/embeddings/video.parquet"
+        lacking = ", ".join(untrained(root))
+        show.facts["embeddings"] = (
+            f"not made, for these streams have no network yet: {lacking}; run `actionrec train rnn` for them"
+            if lacking
+            else f"{root.output.url}/embeddings/video.parquet"
+        )
     root.finish("rnn")
 
 

@@ -34,19 +34,24 @@ def put_rnns(root: Root, widths: Mapping[str, int]) -> str:
 
     The fingerprint of the embeddings' stage, which has begun too.
     """
-    labels = class_labels(root.catalog())
     for number, (stream, width) in enumerate(widths.items()):
-        fingerprint = begin(root, layout.rnn(stream), learnt_inputs(root, stream))
-        for seed in root.config.seeds:
-            torch.manual_seed(100 * seed + number)
-            network = SequenceClassifier(root.config.rnn, width, len(labels))
-            network.mean.normal_()
-            network.scale.uniform_(0.5, 2.0)
-            described = {"rnn": dataclasses.asdict(root.config.rnn), "width": width, "classes": len(labels)}
-            folder = layout.model(layout.rnn(stream), root.further(seed))
-            named = {"stream": stream, "seed": seed}
-            _put(root, folder, network, models.seeded(fingerprint, seed), described | named, labels)
+        put_rnn(root, stream, width, number)
     return begin(root, "embeddings", made_from(root, *map(layout.rnn, widths)))
+
+
+def put_rnn(root: Root, stream: str, width: int, number: int = 0) -> None:
+    """The stage of one stream's recurrent network, begun, with the networks of all seeds."""
+    labels = class_labels(root.catalog())
+    fingerprint = begin(root, layout.rnn(stream), learnt_inputs(root, stream))
+    for seed in root.config.seeds:
+        torch.manual_seed(100 * seed + number)
+        network = SequenceClassifier(root.config.rnn, width, len(labels))
+        network.mean.normal_()
+        network.scale.uniform_(0.5, 2.0)
+        described = {"rnn": dataclasses.asdict(root.config.rnn), "width": width, "classes": len(labels)}
+        folder = layout.model(layout.rnn(stream), root.further(seed))
+        named = {"stream": stream, "seed": seed}
+        _put(root, folder, network, models.seeded(fingerprint, seed), described | named, labels)
 
 
 def _put(

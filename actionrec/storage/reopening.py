@@ -63,29 +63,41 @@ def _reopen(root: Root, stream: str, numbers: Collection[int], without: Collecti
     for row in STREAMS.values():
         if stream in row.needs(root.config):
             _reopen_following(root, row.name, numbers, without)
-    store, fingerprint = root.store, made_with(root, stream)
     for part in sorted(numbers):
-        key = layout.commit_mark(stream, part)
-        data = read_if_there(store, key) or read_if_there(store, layout.reopened(stream, part))
-        if data is not None:
-            table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
-            is_good = pc.and_(
-                pc.not_equal(table["status"], "failed"),
-                pc.invert(pc.is_in(table["video_id"], pa.array(sorted(without), pa.string()))),
-            )
-            kept = table.filter(is_good) if schema.fingerprint_of(data) == fingerprint else table[:0]
-            store.put(layout.reopened(stream, part), schema.to_parquet(kept, fingerprint))
-        store.delete(key)
+        if (found := _former(root, stream, part, without)) is not None:
+            _, kept = found
+            root.store.put(layout.reopened(stream, part), schema.to_parquet(kept, made_with(root, stream)))
+        root.store.delete(layout.commit_mark(stream, part))
+
+
+def _former(root: Root, stream: str, part: int, without: Collection[str]) -> tuple[pa.Table, pa.Table] | None:
+    """The rows of the part's mark, or of what was stored aside, and those of them that stay good; None: it has none."""
+    store, key = root.store, layout.commit_mark(stream, part)
+    data = read_if_there(store, key) or read_if_there(store, layout.reopened(stream, part))
+    if data is None:
+        return None
+    table = schema.from_parquet(data, schema.STATUS, f"{store.url}/{key}")
+    is_good = pc.and_(
+        pc.not_equal(table["status"], "failed"),
+        pc.invert(pc.is_in(table["video_id"], pa.array(sorted(without), pa.string()))),
+    )
+    return table, table.filter(is_good) if schema.fingerprint_of(data) == made_with(root, stream) else table[:0]
 
 
 def _reopen_following(root: Root, stream: str, numbers: Collection[int], without: Collection[str]) -> None:
-    """What is made from stored streams is made anew; of what is made from a decoded video the good rows stay."""
+    """What is made from stored streams is made anew; of what is made from a decoded video the good rows stay, and where
+    all are good the part: its network would be loaded, and its files written again, for nothing."""
     if not STREAMS[stream].decoded:
         for output in outputs(root.store):
             for part in sorted(numbers):
                 root.store.delete(f"{output}{layout.commit_mark(stream, part)}")
     elif root.begun(stream):
-        _reopen(root, stream, numbers, without)
+        _reopen(root, stream, [part for part in numbers if _loses(root, stream, part, without)], without)
+
+
+def _loses(root: Root, stream: str, part: int, without: Collection[str]) -> bool:
+    found = _former(root, stream, part, without)
+    return found is not None and len(found[1]) < len(found[0])
 
 
 def outputs(store: Store) -> list[str]:
@@ -106,9 +118,14 @@ def reopened(store: Store, stream: str, fingerprint: str) -> dict[int, pa.Table]
 
 
 def kept(store: Store, stream: str, fingerprint: str) -> dict[int, set[str]]:
-    """Reopened part -> the videos of which the stream need not be computed, unless their features are gone, too."""
-    found = reopened(store, stream, fingerprint)
-    return {part: set(table["video_id"].to_pylist()) for part, table in found.items()}
+    """Reopened part -> the videos of which the stream need not be computed: those with features need their file, too.
+
+    Whether a file that is there holds them is found when the part is computed; see Kept.
+    """
+    there, found = parts.stored(store, stream), reopened(store, stream, fingerprint)
+    silent = {part: table.filter(pc.equal(table["status"], "no_audio")) for part, table in found.items()}
+    left = {part: table if part in there else silent[part] for part, table in found.items()}
+    return {part: set(table["video_id"].to_pylist()) for part, table in left.items()}
 
 
 class Kept:

@@ -1,5 +1,6 @@
 """The state of a root: its stored configuration, which stages have begun, and what each stage was made with."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,7 +16,7 @@ from actionrec import config as configuration
 from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
-from actionrec.storage import earlier, layout, records, replacing, server, stages, streams
+from actionrec.storage import earlier, layout, outdated, records, replacing, server, stages, streams
 from actionrec.storage.stages import STAGES, differing, settings
 from actionrec.storage.store import Store, open_store, put_changed
 
@@ -95,7 +96,7 @@ class Root:
 
     def warnings(self) -> list[str]:
         """What differs between the root and this run and is no error."""
-        return server.differences(self.config, self.stored, self.store.url)
+        return [*server.differences(self.config, self.stored, self.store.url), *_unused(self)]
 
     def save_config(self) -> None:
         """Store what this run has changed of the configuration; what another run has changed meanwhile stays."""
@@ -218,28 +219,32 @@ def _refuse_changes(root: Root) -> None:
     replaced = stages.following(root.replaced, root.configs)
     there = [stage for stage in STAGES if root.begun(stage)]
     kept = [stage for stage in there if stage not in replaced and STAGES[stage].made(root.config)]
-    made = {stage: (_made_with(root, stage), settings(stage, root.config)) for stage in kept}
-    changed = {stage: keys for stage, (old, new) in made.items() if (keys := differing(old, new))}
-    for stage, keys in changed.items():
-        old, new = made[stage]
-        changes = ", ".join(f"{key} (it was {old.get(key)!r}, now {new.get(key)!r})" for key in keys)
+    made = {stage: _made_with(root, stage) for stage in kept}
+    changed = outdated.outdated(made, root.config)
+    for stage in changed:
         raise InputError(
-            f"{root.store.url}: the stage {stage} was made with other settings: {changes}; leave "
-            f"{_said_by(keys)} out, and it stays as it is; or use another --root; or "
+            f"{root.store.url}: the stage {stage} was made with other settings: "
+            f"{outdated.changes(stage, made[stage], root.config)}; "
+            f"{outdated.harmless(stage, made, root.config, root.stored)}or use another --root; or "
             f"{replacing.remedy(changed, there, root.configs)} to delete it and all that is made from it"
         )
 
 
-def _said_by(keys: Sequence[str]) -> str:
-    """How a person can have said these keys."""
-    is_data = any(key.startswith("data.") for key in keys)
-    return "`--config` or `--set`" if not is_data else "SRC, `--dataset`, `--split`, `--config` or `--set`"
+def _unused(root: Root) -> list[str]:
+    """Warnings of what this run's settings leave unused and would make otherwise: they are stored all the same."""
+    if root.config == root.stored:
+        return []
+    made = {}
+    for stage in (name for name in STAGES if name not in root.replaced and root.begun(name)):
+        with contextlib.suppress(InputError):  # damaged: who wants to use it is told
+            made[stage] = _made_with(root, stage)
+    return [f"{root.store.url}: {each}" for each in outdated.unused(made, root.config, root.stored)]
 
 
 def _made_with(root: Root, stage: str) -> dict[str, Any]:
     if not STAGES[stage].recorded:
         return settings(stage, root.stored or root.config)
-    recorded: dict[str, Any] = record(root, stage)["settings"]
+    recorded: dict[str, Any] = _recorded(root, stage)["settings"]
     return recorded
 
 
@@ -271,7 +276,13 @@ def begin(root: Root, stage: str, inputs: Mapping[str, str], *, last: bool = Tru
 
 
 def record(root: Root, stage: str) -> dict[str, Any]:
-    """What a stage was begun with: its fingerprint, its settings and its inputs. InputError: it has not begun."""
+    """What a stage was begun with: its fingerprint, its inputs, and its settings that change it. InputError: it has not
+    begun."""
+    found = _recorded(root, stage)
+    return found | {"settings": stages.having_say(stage, root.config, found["settings"])}
+
+
+def _recorded(root: Root, stage: str) -> dict[str, Any]:
     store, key = _store_of(root, stage), layout.stage(stage)
     try:
         found = records.parsed(store.read(key))

@@ -225,7 +225,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     row = STAGES[stage]
     ignored = (*CHANGES_NOTHING, *row.ignores(config))
     chosen = {
-        key: value for key, value in _flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
+        key: value for key, value in flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
     }
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
@@ -239,27 +239,38 @@ def in_use(stages: Collection[str], config: Config) -> list[str]:
     rows = list(STAGES.values())
     return [
         key
-        for key in _DEFAULTS
+        for key in DEFAULTS
         if any(goes_by(row, key) for row in rows) or not any(_is_among(key, row.keys) for row in rows)
     ]
 
 
-def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys in which two settings differ. A knob that is younger than a root counts with its default there."""
-    return sorted(
-        key
-        for key in one.keys() | other.keys()
-        if one.get(key, _DEFAULTS.get(key)) != other.get(key, _DEFAULTS.get(key))
-    )
+def having_say(stage: str, config: Config, recorded: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the settings that a stage was made with those that change it. An earlier release may have recorded others."""
+    mine = settings(stage, config)
+    return {key: value for key, value in recorded.items() if _has_say(key, mine)}
 
 
-def _flat(config: Config) -> dict[str, Any]:
+def differing(made: Mapping[str, Any], mine: Mapping[str, Any]) -> list[str]:
+    """The keys in which the settings that something was made with differ from `mine`, with which it would be made now.
+
+    A knob that is younger than a root counts with its default there. One that `mine` does not have has no say: either
+    it never had, or another one decides that, which is among them and compared.
+    """
+    keys = {key for key in made if _has_say(key, mine)} | mine.keys()
+    return sorted(key for key in keys if made.get(key, DEFAULTS.get(key)) != mine.get(key, DEFAULTS.get(key)))
+
+
+def _has_say(key: str, mine: Mapping[str, Any]) -> bool:
+    return key in mine or key not in DEFAULTS  # what a knob meant that is no more is not known
+
+
+def flat(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every knob, as JSON gives it back."""
     flat = configuration.flatten(config)
     return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
 
 
-_DEFAULTS = _flat(Config())
+DEFAULTS = flat(Config())
 
 
 def _is_among(key: str, names: Sequence[str]) -> bool:

@@ -87,7 +87,9 @@ def _spatial_needs(config: Config) -> Sequence[str]:
 
 
 def _spatial_ignores(config: Config) -> Sequence[str]:
-    return ("",) if imported(config) else _no_seed(config.frame.weights)
+    if imported(config):
+        return ("",)
+    return (*_no_seed(config.frame.weights), *(() if config.sampling.method == "adaptive" else ("sampling.segment_s",)))
 
 
 def _flow_ignores(config: Config) -> Sequence[str]:
@@ -142,7 +144,7 @@ STREAMS = {
             module="audio_stream",
             section="audio",
             needs=lambda config: (),
-            keys=("clip.", "audio.", "seed"),
+            keys=("clip.max_s", "audio.", "seed"),  # no picture is looked at
             ignores=lambda config: _no_seed(config.audio.weights),
             unit="examples",
             recipe=_recipe("audio"),

@@ -69,11 +69,20 @@ def train_rnn(
     root.save_config()
     specs = [_rnn(root, stream, seed, made[stream]) for stream in chosen for seed in root.config.seeds]
     trained = train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
-    networks = [layout.rnn(stream) for stream in root.config.streams]
-    if all(_is_finished(root, network, seed) for network in networks for seed in root.config.seeds):
+    if not untrained(root):
+        networks = [layout.rnn(stream) for stream in root.config.streams]
         fingerprint = begin(root, "embeddings", made_from(root, *networks))
         embed_videos(root, fingerprint, verbose=verbose, on_progress=listener.on_videos, on_stage=listener.on_stage)
     return trained
+
+
+def untrained(root: Root) -> list[str]:
+    """The fused streams whose recurrent networks are not all finished, one for each seed: no video is embedded yet."""
+    return [
+        stream
+        for stream in root.config.streams
+        if not all(_is_finished(root, layout.rnn(stream), seed) for seed in root.config.seeds)
+    ]
 
 
 def _refuse_in_vain(root: Root, chosen: Sequence[str]) -> None:
@@ -86,7 +95,7 @@ def _refuse_in_vain(root: Root, chosen: Sequence[str]) -> None:
             raise InputError(
                 f"--replace {network}: --stream leaves {stream} out; add --stream {stream}, or leave this --replace out"
             )
-        if "embeddings" in root.replaced and not all(_is_finished(root, network, seed) for seed in root.config.seeds):
+        if "embeddings" in root.replaced and stream in untrained(root):
             raise InputError(
                 f"--replace embeddings: they are made once every network is there, and {network} is not; leave "
                 "--stream or this --replace out"

@@ -141,6 +141,24 @@ def test_a_part_that_lacks_a_file_is_made_whole_from_what_is_there(part: Part) -
     }  # fmt: skip
 
 
+def test_of_a_part_that_lacks_its_flow_nothing_else_is_computed_or_written(part: Part) -> None:
+    (part.source / "second.mp4").write_bytes(GOOD["second.mp4"])
+    reopening.failed(part.root, STREAMS)
+    part.run()
+    before, files = stored(part), part.store.versions("features/")
+    part.store.delete(layout.feature("flow", 0))
+    reopening.incomplete(part.root, STREAMS)
+    part.worker.close()
+    part.worker = part.worker_of("flow")
+    part.run()
+    assert stored(part) == before
+    after = part.store.versions("features/")
+    assert {key for key in files if after[key] != files[key]} <= {
+        layout.feature("flow", 0),
+        layout.commit_mark("flow", 0),
+    }
+
+
 def test_motion_and_video_embeddings_follow_here_and_where_a_class_is_held_out(part: Part) -> None:
     outputs = ("", f"{layout.HOLDOUT}0123/")
     marks = [f"{output}{layout.commit_mark('motion', 0)}" for output in outputs]

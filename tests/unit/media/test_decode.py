@@ -285,6 +285,15 @@ def test_silence_is_zeros_and_no_track_is_none() -> None:
     assert decoded(media_files.no_audio()).audio is None
 
 
+def test_sound_does_not_depend_on_the_size_of_the_pictures() -> None:
+    """So their size is no setting of the stream audio."""
+    data = click("mp4", "aac", 44_100)
+    sounds = [
+        decoded(data, Clip(width=width, height=height)).audio for width, height in ((16, 16), (320, 240), (640, 90))
+    ]
+    assert sounds[0] is not None and len(sounds[0]) and {sound.tobytes() for sound in sounds} == {sounds[0].tobytes()}
+
+
 def test_a_broken_sound_track_costs_the_sound_and_says_so() -> None:
     video = decoded(media_files.broken_audio())
     assert len(video.frames_THWC) == 50

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -10,7 +11,8 @@ from actionrec import schema
 from actionrec.config import dump, load, read_layer
 from actionrec.errors import InputError
 from actionrec.storage import layout
-from actionrec.storage.records import fingerprint
+from actionrec.storage.another import Another
+from actionrec.storage.records import dumped, fingerprint
 from actionrec.storage.root import Root, begin, made_from, open_root, record
 from actionrec.storage.stages import STAGES, differing, following, settings
 
@@ -275,7 +277,7 @@ def test_knobs_that_came_later_are_no_change_to_stages_made_before_them(tmp_path
         (tmp_path / layout.stage(stage)).write_text(json.dumps(found))
     for stage in ("rnn-spatial", "fusion"):
         assert begin(open_root(str(tmp_path)), stage, {}) == record(root, stage)["fingerprint"]
-    with pytest.raises(InputError, match=r"rnn\.heads \(it was None, now 8\)"):
+    with pytest.raises(InputError, match=r"rnn\.heads \(it was 1, now 8\)"):
         open_root(str(tmp_path), [{"rnn": {"heads": 8}}])
     with pytest.raises(InputError, match=r"fusion\.refit"):
         open_root(str(tmp_path), [{"fusion": {"refit": True}}])
@@ -283,6 +285,52 @@ def test_knobs_that_came_later_are_no_change_to_stages_made_before_them(tmp_path
     assert settings("rnn-spatial", several)["rnn.heads"] == 8 and "rnn.heads" not in settings("tune", several)
     assert "rnn.heads" not in settings("rnn-spatial", load([]))  # without attention it has no say
     assert differing({}, {"rnn.heads": 1}) == [] and differing({}, {"rnn.heads": 8}) == ["rnn.heads"]
+
+
+def as_recorded_before(root: Root, stage: str, **more: Any) -> None:
+    """As an earlier release has recorded the stage, which counted these settings too."""
+    found = record(root, stage)
+    found["settings"] |= {key.replace("__", "."): value for key, value in more.items()}
+    root.store.put(layout.stage(stage), dumped(found))
+
+
+def test_what_a_stream_never_sees_is_free_to_change_also_where_it_was_recorded(tmp_path: Path) -> None:
+    """Sound does not depend on the picture's size, and only adaptive sampling cuts a video into segments."""
+    root = open_root(str(tmp_path), [RANDOM, {"sampling": {"method": "uniform"}, "clip": {"width": 160}}])
+    begun(root, "spatial", "audio")
+    assert not {"clip.width", "clip.height"} & record(root, "audio")["settings"].keys()
+    assert "sampling.segment_s" not in record(root, "spatial")["settings"]
+    as_recorded_before(root, "audio", clip__width=160, clip__height=240)
+    as_recorded_before(root, "spatial", sampling__segment_s=2.0)
+    names = {stage: record(root, stage)["fingerprint"] for stage in ("spatial", "audio")}
+    for change, stage in (({"sampling": {"segment_s": 3.0}}, "spatial"), ({"streams": ["audio"]}, "audio")):
+        changed = open_root(str(tmp_path), [change])
+        assert begin(changed, stage, {}) == names[stage]
+    smaller = open_root(str(tmp_path), [{"clip": {"width": 128}}])
+    assert begin(smaller, "audio", {}) == names["audio"]
+    for change, key in (
+        ({"streams": ["spatial"]}, "clip.width"),
+        ({"clip": {"max_s": 6}}, "clip.max_s"),
+    ):
+        with pytest.raises(InputError, match=f"made with other settings: {key}"):
+            open_root(str(tmp_path), [change])
+    adaptive = [{"streams": ["spatial"], "clip": {"width": 160}, "sampling": {"method": "adaptive"}}]
+    with pytest.raises(InputError, match=r"stage spatial .*sampling\.method"):
+        open_root(str(tmp_path), adaptive)
+
+
+@pytest.mark.parametrize("before", [(), ("mine",), ("other",), ("mine", "other")])
+def test_sound_may_be_reused_whatever_the_size_of_the_picture(before: tuple[str, ...], tmp_path: Path) -> None:
+    """Whichever of the two roots an earlier release has begun."""
+    for name, width in (("mine", 160), ("other", 128)):
+        root = open_root(str(tmp_path / name), [RANDOM, {"clip": {"width": width}, "data": {"source": "/videos"}}])
+        root.store.put(layout.CATALOG, schema.to_parquet(schema.CATALOG.empty_table(), "x"))
+        begun(root, "flow", "audio")
+        if name in before:
+            as_recorded_before(root, "audio", clip__width=width)
+    mine, other = open_root(str(tmp_path / "mine")), Another(str(tmp_path / "other"), root.config.storage)
+    assert other.differences(mine, "audio") == []
+    assert other.differences(mine, "flow") == ["clip.width"]
 
 
 DEMO = {"data": {"dataset": "ucf101"}}

@@ -13,6 +13,8 @@ settings.load_profile("any machine")
 # Two threads of one network that share a core wait for each other at every layer: on a busy machine that took ten times
 # as long as one thread. Read as numpy and torch are first imported, by tests and by the processes that they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Ray lets its workers wait behind all other processes (niceness 15), and so behind the tests that run beside them.
+os.environ.setdefault("RAY_worker_niceness", "0")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.faults import drivers
-from tests.tiny_roots import Values, new_root, values, write_clips
+from tests.tiny_roots import Values, assert_accounted, assert_equal_values, new_root, status, values, write_clips
 
 NUMBERS = range(20)
 
@@ -16,6 +16,13 @@ class Calm(NamedTuple):
     source: Path
     ids: list[str]
     values: Values
+
+
+def assert_as_if_nothing_had_happened(root: Path, calm: Calm) -> None:
+    assert_accounted(root, calm.ids)
+    assert set(status(root)["status"]) == {"ok", "no_audio"}
+    assert_equal_values(root, calm.values, calm.ids)
+    drivers.assert_a_rerun_writes_nothing(root)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ from tests.tiny_roots import STREAMS, actionrec, committed_files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 JOB = REPOSITORY / "jobs/extract.py"
-START_S, END_S, GRACE_S = 120.0, 240.0, 30.0  # generous: this shares two cores with everything else
+START_S, END_S, GRACE_S = 120.0, 400.0, 30.0  # generous: this shares two cores with everything else
 ACTOR = b"_Actor"  # as Ray Data names the processes of cluster/actor.py
 
 

@@ -60,12 +60,12 @@ def test_a_turn_that_does_not_end_is_not_waited_for_for_ever(monkeypatch: pytest
     assert begun == [1]
 
 
-def test_without_the_file_nobody_waits(turns: Path, tmp_path: Path) -> None:
+def test_without_the_file_nobody_waits(turns: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "another's").write_text("")
     turns.symlink_to(tmp_path / "another's")
+    monkeypatch.setattr(start, "_wait_for", lambda file: pytest.fail("a link that somebody has put there was followed"))
     begun: list[int] = []
-    with start.turn():  # of no file: a link that somebody has put there is not followed
-        start.start_in_turn(lambda: begun.append(1))
+    start.start_in_turn(lambda: begun.append(1))
     assert begun == [1]
 
 

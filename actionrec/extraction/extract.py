@@ -12,7 +12,7 @@ from actionrec.cluster.session import session
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.extraction.part import ExtractionJob, PartWorker, VideoFile
-from actionrec.extraction.reuse import Taken, another, take
+from actionrec.extraction.reuse import Taken, another, counted, take
 from actionrec.storage import copies, parts, reopening
 from actionrec.storage.importing import refuse_imported
 from actionrec.storage.records import fingerprint
@@ -62,7 +62,7 @@ def extract(
     streams = extracted(root.config)
     if not streams:
         raise InputError("streams: none is named, so there is nothing to extract; name one, such as [spatial]")
-    other = another(root, reuse) if reuse else None
+    other = another(root, reuse) if reuse is not None else None
     weights = prepare(root.config, root.store, streams)
     made = begin_streams(root, streams, weights)
     on_stage("plan")
@@ -109,9 +109,9 @@ def begin_streams(root: Root, streams: Sequence[str], weights: Mapping[str, Weig
 def told(streams: Sequence[str], videos: Mapping[tuple[str, ...], int]) -> str:
     """In a line what is to be done of `streams`; `videos`: how many of them lack which."""
     todo = sorted(videos.items(), key=lambda each: -each[1])
-    work = [f"{_listed(lack)} of {count:,}" for lack, count in todo]
+    work = [f"{_listed(lack)} of {count:,}" for lack, count in todo[1:]]
     there = [stream for stream in streams if not any(stream in lack for lack, _ in todo)]
-    said = [f"{work[0]} videos{''.join(f', {each}' for each in work[1:])}"] if work else []
+    said = [", ".join([f"{_listed(lack)} of {counted(count)}" for lack, count in todo[:1]] + work)] if todo else []
     said += [f"{_listed(there)} {'is' if len(there) == 1 else 'are'} there"] if there else []
     return "; ".join(said)
 

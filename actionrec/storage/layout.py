@@ -9,6 +9,7 @@ CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
 STATUS = "features/status/"
 REOPENED = "features/reopened/"
+TAKEN = "features/taken/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
@@ -97,6 +98,16 @@ def reopened_parts(stream: str) -> str:
 def reopened(stream: str, part: int) -> str:
     """What is still good of a part that has lost a stream's mark, to be computed again: the rows of its former mark."""
     return f"{reopened_parts(stream)}{part:06d}.parquet"
+
+
+def taken_parts(stream: str) -> str:
+    """What the keys of `taken` begin with."""
+    return f"{TAKEN}{stream}-"
+
+
+def taken(stream: str, part: int) -> str:
+    """The features of `reopened` rows where another root has given some: a part's own key only ever holds all of it."""
+    return f"{taken_parts(stream)}{part:06d}.parquet"
 
 
 def part_of_mark(stream: str, key: str) -> int | None:

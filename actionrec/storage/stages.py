@@ -36,9 +36,10 @@ class Stage:
 
 
 def _of_stream(stream: Stream) -> Stage:
-    owns = (layout.marks(stream.name), layout.reopened_parts(stream.name), layout.features(stream.name))
+    name = stream.name
+    owns = (layout.marks(name), layout.reopened_parts(name), layout.taken_parts(name), layout.features(name))
     return Stage(
-        stream.name,
+        name,
         stream.verb,
         lambda config: ("catalog", *stream.needs(config)),
         stream.keys,

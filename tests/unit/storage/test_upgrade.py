@@ -2,11 +2,7 @@
 
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +20,7 @@ from actionrec.storage.samples import learnt_inputs, samples
 from actionrec.storage.store import open_store
 from actionrec.storage.upgrade import Upgraded, upgrade
 from tests.earlier_roots import RELEASES, unpack
+from tests.interposing import Cut, Once, before_each_change
 
 Files = dict[str, bytes]
 MADE = ("features/flow/", "features/spatial/", "features/audio/", "features/motion/", "features/plan/", "models/")
@@ -103,33 +100,6 @@ def test_a_motion_cnn_a_sweep_and_a_fine_tuning_keep_their_names_too(motion: Pat
     assert record(held, "anomaly")["inputs"] == {"embeddings": record(held, "embeddings")["fingerprint"]}
 
 
-class Cut:
-    """Ends whoever writes or deletes for the n-th time, and whatever that one would do after it."""
-
-    def __init__(self, after: int) -> None:
-        self.left, self._lock = after, threading.Lock()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self.left -= 1
-            if self.left < 0:
-                raise ActionrecError("cut off")
-
-
-@contextmanager
-def before_each_change(act: Callable[[], None]) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        for name in ("put", "put_new", "delete"):
-            original = getattr(LocalStore, name)
-
-            def acting(store: LocalStore, *arguments: Any, original: Any = original) -> Any:
-                act()
-                return original(store, *arguments)
-
-            patched.setattr(LocalStore, name, acting)
-        yield
-
-
 def restored(motion: Path) -> None:
     shutil.rmtree(motion)
     unpack("v0.1-motion", motion)
@@ -159,15 +129,10 @@ def test_another_upgrade_that_comes_and_goes_at_any_moment_does_no_harm(motion: 
     end, calls, is_done = files(motion), 0, False
     while not is_done:
         restored(motion)
-        countdown = iter([False] * calls + [True])
-
-        def interpose(countdown: Iterator[bool] = countdown) -> None:
-            if next(countdown, False):
-                upgraded(motion)
-
-        with before_each_change(interpose):
+        other = Once(calls, lambda: upgraded(motion))
+        with before_each_change(other):
             upgraded(motion)
-        is_done = next(countdown, None) is not None
+        is_done = not other.acted
         assert files(motion) == end, calls
         calls += 3
     assert calls > 30

@@ -198,7 +198,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     row = STAGES[stage]
     ignored = (*CHANGES_NOTHING, *row.ignores(config))
     chosen = {
-        key: value for key, value in _flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
+        key: value for key, value in flat(config).items() if is_among(key, row.keys) and not is_among(key, ignored)
     }
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
@@ -212,14 +212,15 @@ def differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _flat(config: Config) -> dict[str, Any]:
+def flat(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every knob, as JSON gives it back."""
-    flat = configuration.flatten(config)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+    knobs = configuration.flatten(config)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
 
 
-_DEFAULTS = _flat(Config())
+_DEFAULTS = flat(Config())
 
 
-def _is_among(key: str, names: Sequence[str]) -> bool:
+def is_among(key: str, names: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `names`, or in one of the sections ("rnn.") among them; "" is all of them."""
     return any(key == name or ((name.endswith(".") or not name) and key.startswith(name)) for name in names)

@@ -231,6 +231,20 @@ def evaluate(
 
 
 @app.command()
+def baseline(
+    name: Annotated[str, typer.Argument(help="two_stream, multi_stream, video2vec, or all.")],
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Train a system that the paper compares itself with on the streams that are there: its rows of Table II."""
+    _belongs(replace, "baseline")
+    verbs.baseline(_open(root, config_name, assignments, replace), name, verbose)
+
+
+@app.command()
 def anomaly(
     root: RootOption,
     holdout: HoldoutOption = None,
@@ -348,10 +362,10 @@ def doctor(
     """What this machine can do, and what would make a job fail here (exit code 1)."""
     from actionrec.doctor import examine
 
-    settings = config.load(_layers(config_name, assignments))
+    layers, named = _said(config_name, assignments, {})
     healthy = True
     with console.err.status("looking around"):
-        findings = list(examine(settings, root, verbose))
+        findings = list(examine(layers, named, root, verbose))
     for finding in findings:
         mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
         console.out.print(f"{mark} {finding.what:<10}", end=" ")
@@ -407,14 +421,8 @@ def _open(
     from actionrec.storage.root import open_root
 
     typed, said = data or {}, config.set_layer(assignments or [])
-    guess = _guessed(typed.get("source", ""))
-    named = {"streams": ["spatial"]} if {**guess, **typed}.get("dataset") == "features" else {}
-    given = [{"data": guess}, said, {"data": typed}]
-    if config_name and config.is_named(config_name):
-        named |= config.read_layer(config_name)
-    elif config_name:
-        given = [config.read_layer(config_name), *given]
-    opened = open_root(root, given, replace or (), named)
+    layers, named = _said(config_name, assignments, typed)
+    opened = open_root(root, layers, replace or (), named)
     if (data is None or opened.config.data.source is None) and not opened.is_there():
         raise InputError(
             f"{opened.store.url}: there is no root here; correct --root, or make one with "
@@ -423,6 +431,18 @@ def _open(
     _refuse_in_vain(typed, said.get("data", {}), opened.config.data.dataset)
     console.warn(opened.warnings())
     return opened
+
+
+def _said(
+    config_name: str | None, assignments: Sequence[str] | None, typed: dict[str, Any]
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """What a command says, as open_root takes it: layers, and beneath them the named configuration."""
+    guess = _guessed(typed.get("source", ""))
+    named = {"streams": ["spatial"]} if {**guess, **typed}.get("dataset") == "features" else {}
+    layers = [{"data": guess}, config.set_layer(assignments or []), {"data": typed}]
+    if config_name and config.is_named(config_name):
+        return layers, named | config.read_layer(config_name)
+    return [*([config.read_layer(config_name)] if config_name else []), *layers], named
 
 
 def _layers(config_name: str | None, assignments: Sequence[str] | None) -> list[dict[str, Any]]:

@@ -210,6 +210,46 @@ class Tune:
 
 
 @dataclass(frozen=True)
+class SystemRows:
+    """Which systems of the paper's Table II `actionrec run` trains beside the proposed model."""
+
+    rows: tuple[Literal["two_stream", "multi_stream", "video2vec"], ...] = ()
+
+
+@dataclass(frozen=True)
+class TwoStreamTraining(Training):
+    """Table II's two-stream network [1]: a softmax layer on single frames, and the motion CNN's own."""
+
+    frames: int = knob(25, 1, 100_000)  # of a video, evenly spaced among those that were sampled, that are averaged
+
+
+@dataclass(frozen=True)
+class MultiStreamTraining(Training):
+    """Table II's multi-stream network [2]: stacked LSTMs on frames and motion, a softmax layer on sound."""
+
+    units: tuple[int, ...] = knob((1024, 512), 1, 65_536)  # hidden units, layer by layer
+
+
+@dataclass(frozen=True)
+class Video2vecTraining(Training):
+    """Table II's video2vec [8]: recurrent encoders of frames and motion, and a vector for each class."""
+
+    units: int = knob(512, 1, 65_536)  # hidden units of each encoder; not given in the paper
+    dimension: int = knob(300, 1, 65_536)  # of the classes' vectors, where there is no file of word vectors
+    margin: float = knob(0.2, 0, 2)  # of cosines; not given in the paper
+    word_vectors: str | None = None  # a text file, a word and its numbers a line; none: fixed orthonormal vectors
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """How the other systems of the paper's Table II are trained; see docs/decisions."""
+
+    two_stream: TwoStreamTraining = TwoStreamTraining()
+    multi_stream: MultiStreamTraining = MultiStreamTraining()
+    video2vec: Video2vecTraining = Video2vecTraining()
+
+
+@dataclass(frozen=True)
 class Storage:
     """Whom credentials are shown to: of all sections the only one that a root's own config.yaml cannot set."""
 
@@ -236,6 +276,8 @@ class Config:
     anomaly: Anomaly = Anomaly()
     train: Train = Train()
     tune: Tune = Tune()
+    table2: SystemRows = SystemRows()
+    baselines: Baselines = Baselines()
     storage: Storage = Storage()
 
 
@@ -306,16 +348,6 @@ def dump(config: Config) -> str:
     return yaml.safe_dump(_plain(config), sort_keys=False, allow_unicode=True)
 
 
-def random_networks(config: Config) -> list[str]:
-    """The sections whose networks have random weights. `dis` is no network and has none."""
-    if config.data.dataset == "features":
-        return []  # imported: what made them is not known
-    sections = {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
-    if config.flow.model == "dis":
-        del sections["flow"]
-    return [name for name, section in sections.items() if getattr(section, "weights", None) == "random"]
-
-
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     """Dotted key -> value, for every knob."""
     flat: dict[str, Any] = {}
@@ -326,6 +358,17 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             flat[prefix + item.name] = value
     return flat
+
+
+def section_of(settings: Any, within: Any = None, prefix: str = "") -> str:
+    """The dotted name of the section of the configuration that has the type of `settings`; empty where none has."""
+    sections = {item.name: getattr(within or Config(), item.name) for item in dataclasses.fields(within or Config())}
+    for name, section in sections.items():
+        if type(section) is type(settings):
+            return prefix + name
+        if dataclasses.is_dataclass(section) and (found := section_of(settings, section, f"{prefix}{name}.")):
+            return found
+    return ""
 
 
 def nested(flat: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,11 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from actionrec import config as configuration
 from actionrec.config import Config
 from actionrec.errors import ActionrecError
 
@@ -25,9 +27,15 @@ class Finding:
     detail: str
 
 
-def examine(config: Config, root: str | None, verbose: bool) -> Iterator[Finding]:
-    """Every check, cheapest first."""
+def examine(
+    layers: Sequence[Mapping[str, Any]], named: Mapping[str, Any], root: str | None, verbose: bool
+) -> Iterator[Finding]:
+    """Every check, cheapest first, with the settings that a job on `root` would have: see storage.root.open_root.
+
+    InputError: `named` and `layers` are no configuration."""
+    config, found = _settings(layers, named, root)
     yield Finding("python", sys.version_info >= (3, 11), sys.version.split()[0])
+    yield from found
     yield from (_import(name, remedy) for name, remedy in _NATIVE.items())
     checks: dict[str, Callable[[], str]] = {
         "memory": _memory,
@@ -40,6 +48,23 @@ def examine(config: Config, root: str | None, verbose: bool) -> Iterator[Finding
     for what, check in checks.items():
         yield _finding(what, check)
     yield from _weights(config)
+
+
+def _settings(
+    layers: Sequence[Mapping[str, Any]], named: Mapping[str, Any], root: str | None
+) -> tuple[Config, list[Finding]]:
+    """Where the root cannot be opened, what was typed must do."""
+    from actionrec.storage.root import open_root
+
+    typed = configuration.load([named, *layers])
+    if root is None:
+        return typed, []
+    try:
+        opened = open_root(root, layers, named=named)
+    except (ActionrecError, OSError) as error:
+        return typed, [Finding("root", False, str(error))]
+    kind = "its own settings, and what is typed over them" if opened.stored else "new, so the settings are those typed"
+    return opened.config, [Finding("root", True, f"{opened.store.url}: {kind}")]
 
 
 _NATIVE = {

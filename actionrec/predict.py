@@ -25,7 +25,7 @@ from actionrec.storage.importing import refuse_imported
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import named_file
-from actionrec.storage.streams import STREAMS, extracted
+from actionrec.storage.streams import STREAMS, extracted, look_at_pictures
 from actionrec.storage.weights import WeightsRef, prepare
 from actionrec.training.embedder import VideoEmbedder
 
@@ -74,7 +74,7 @@ class Predictor:
         weights = prepare(config, root.store, streams)
         _check_weights(root, weights)
         self._streams = Streams(config, weights, root.store, device, streams)
-        self._decoder = Decoder(config.clip, config.limits)
+        self._decoder, self._pictures = Decoder(config.clip, config.limits), look_at_pictures(streams)
 
     def __enter__(self) -> "Predictor":
         return self
@@ -89,7 +89,8 @@ class Predictor:
         """
         started = time.perf_counter()
         try:
-            computed = self._streams.compute(self._decoder.decode(self._read(video)))
+            decoded = self._decoder.decode(self._read(video), pictures=self._pictures)
+            computed = self._streams.compute(decoded)
             sequences, times_s = self._sequences(computed)
             scores = self._fused.decision(self._embed(sequences))
             if scores is None:

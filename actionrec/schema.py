@@ -155,15 +155,37 @@ SVM = pa.schema(
     ]
 )
 
+# One row a way of a system to judge, the systems in the paper's order; one row alone for a system that was not run.
 TABLE2 = pa.schema(
     [
-        ("system", pa.string()),
-        ("source", pa.string()),  # published | measured
-        *_figures("top1", "top1_sd", "top1_low", "top1_high"),
-        ("n_test", pa.int64()),
-        ("dataset", pa.string()),
-        ("weights", pa.string()),
+        pa.field("system", pa.string(), nullable=False),  # as the paper prints it
+        ("name", pa.string()),  # what `actionrec baseline` calls it
+        ("method", pa.string()),  # the way to judge; null where it was not run
+        ("alone", pa.bool_()),  # whether that is one of its networks by itself
+        ("chosen", pa.bool_()),  # the best on validation of the others: the system's own figure
+        *((name, pa.string()) for name in ("type", "paper_streams", "pretraining")),  # as the paper prints them
+        *_figures("paper_top1"),
+        ("checked", pa.string()),  # what the systems' own papers report, and for which splits
+        ("streams", pa.list_(pa.string())),  # that it was given here
+        ("settings", pa.string()),  # chosen on validation, by the first seed
         ("seeds", pa.list_(pa.int64())),
+        ("n_test", pa.int64()),
+        ("n_judged", pa.int64()),  # of n_test those that have what the row needs; the others count as wrong
+        *_figures("val_top1", "val_top1_sd", "top1", "top1_sd", "top1_low", "top1_high"),
+        *_figures("top5", "top5_sd", "top5_low", "top5_high"),  # null where there are five classes or fewer
+        *_figures("difference", "difference_low", "difference_high"),  # of test top-1 from the proposed model
+    ]
+)
+
+# What a system of Table II says of the labelled videos of validation and test, way by way.
+BASELINE_SCORES = pa.schema(
+    [
+        pa.field("video_id", pa.string(), nullable=False),
+        ("split", pa.string()),
+        ("method", pa.string()),
+        ("alone", pa.bool_()),
+        ("settings", pa.string()),  # JSON
+        ("scores", pa.list_(pa.float64())),  # class by class; null: nothing to judge the video by
     ]
 )
 

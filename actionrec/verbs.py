@@ -90,6 +90,7 @@ def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None =
             on_progress=lambda now: display.update(now.done, now.videos, now.failed),
             on_stage=display.stage,
             on_plan=console.say,
+            on_taking=display.update,
             on_reuse=_took,
         )
     _show(root, result, time.monotonic() - started)
@@ -119,8 +120,10 @@ def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:
 
 
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
+    from actionrec.storage.streams import extracted, random_networks
+
     url = root.store.url
-    random = config.random_networks(root.config)
+    random = random_networks(root.config, extracted(root.config))
     weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
     unknown = f" ({result.no_decoder} of them with a codec that no decoder knows)" if result.no_decoder else ""
     facts = {
@@ -258,11 +261,42 @@ def tune_svm(root: "Root", verbose: bool) -> None:
     root.finish("svm")
 
 
+def baseline(root: "Root", name: str, verbose: bool) -> None:
+    from actionrec.table2.systems import chosen
+
+    names = chosen(name)
+    if in_vain := [stage for stage in root.replaced if stage not in names]:
+        raise InputError(f"--replace {in_vain[0]}: `actionrec baseline {name}` does not make it; leave it out")
+    _baselines(root, names, verbose)
+    root.finish("baseline")
+    if root.begun("evaluate"):
+        _table2(root)
+    else:
+        console.say("Table II follows with `actionrec evaluate`")
+
+
+def _baselines(root: "Root", names: Sequence[str], verbose: bool) -> None:
+    from actionrec.table2.baselines import train_baselines
+
+    with _Show("baselines") as show:
+        train_baselines(root, names, verbose=verbose, listener=show.listener())
+        show.facts["scores"] = f"{root.output.url}/baselines: {', '.join(names)}"
+
+
+def _table2(root: "Root") -> None:
+    from actionrec.table2.table import write_table2
+
+    with _Show("Table II") as show:
+        show.facts |= write_table2(root).facts()
+        show.facts["table"] = f"{root.output.url}/tables/table2.md"
+
+
 def evaluate(root: "Root") -> None:
     from actionrec.fusion.evaluate import evaluate as judge
 
     with _Show("evaluate") as show:
         show.facts |= judge(root, on_stage=show.display.stage).facts()
+    _table2(root)
     root.finish("evaluate")
 
 
@@ -393,6 +427,8 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
             tune_rnn(root, verbose)
         rnn(root, (), verbose)
         tune_svm(root, verbose)
+        if root.config.table2.rows:
+            _baselines(root, root.config.table2.rows, verbose)
     fusion(root)
     evaluate(root)
     anomaly(root, None, verbose)

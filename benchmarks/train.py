@@ -38,7 +38,8 @@ from actionrec.storage.samples import made_with, samples
 from actionrec.training.batches import BatchPlan, DirectData
 from actionrec.training.motion_cnn import MotionCnnSpec, StackLoader
 from actionrec.training.ray_train import train
-from actionrec.training.rnn import RnnSpec, SequenceLoader
+from actionrec.training.rnn import RnnSpec
+from actionrec.training.sequences import SequenceLoader
 from actionrec.training.spec import TrainingSpec
 
 MATRIX = 2048  # rows and columns of the large product

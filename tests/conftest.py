@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -15,20 +15,13 @@ settings.load_profile("any machine")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """What runs on Ray stays in one worker: where it starts twice at once on two cores, it gives up.
-
-    Other tests stay together file by file, with what their fixtures have made.
-    """
-    from xdist.scheduler.loadfile import LoadFileScheduling
-
-    class Scheduling(LoadFileScheduling):
-        def _split_scope(self, nodeid: str) -> str:
-            on_ray = nodeid.startswith(("tests/integration/", "tests/faults/"))
-            return "ray" if on_ray else str(super()._split_scope(nodeid))
-
-    return Scheduling(config, log)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests are given the longest come first: all would wait for a long one that is begun last."""
+    allowed_s: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        allowed_s[item.path] = max(allowed_s.get(item.path, 0.0), mark.args[0] if mark else 0.0)
+    items.sort(key=lambda item: ("unit" in item.path.parts, -allowed_s[item.path]))
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from actionrec.anomaly import autoencoder
 from actionrec.anomaly.autoencoder import Autoencoder, Scores, Vectors
-from actionrec.config import Anomaly, random_networks
+from actionrec.config import Anomaly
 from actionrec.errors import InputError
 from actionrec.learning.loop import Fitted
 from actionrec.storage import layout, models
 from actionrec.storage.embeddings import embeddings_of, read_embeddings
 from actionrec.storage.root import Root, record
+from actionrec.storage.streams import random_networks
 from actionrec.weights.tensors import fill
 
 LISTED = 20  # classes that an error about one names
@@ -148,7 +149,7 @@ def save_detector(
             "n_normal_val": detector.n_normal_val,
             "best_epoch": fitted.best_epoch,
             "seed": seed,
-            "random_networks": random_networks(root.config),
+            "random_networks": random_networks(root.config, root.config.streams),
         },
         history=[dataclasses.asdict(epoch) for epoch in fitted.history],
     )

@@ -11,13 +11,13 @@ from actionrec import schema
 from actionrec.anomaly.autoencoder import Separation, separation
 from actionrec.anomaly.detector import REMEDY, Detector, Videos, check_class, normal_classes
 from actionrec.catalog.evidence import caution
-from actionrec.config import random_networks
 from actionrec.errors import InputError
 from actionrec.show import tables
 from actionrec.storage import layout
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import class_labels
 from actionrec.storage.store import put_changed
+from actionrec.storage.streams import random_networks
 
 NAME = "anomaly_holdout"
 Row = Mapping[str, Any]  # of schema.ANOMALY_HOLDOUT
@@ -130,7 +130,7 @@ def _row(label: str, saw_class: bool, seeds: Sequence[int], outcomes: Sequence[H
 
 def made_by(root: Root) -> str:
     """Whether the embeddings mean anything: what stands first in every table."""
-    random = random_networks(root.config)
+    random = random_networks(root.config, root.config.streams)
     weights = f"random weights ({', '.join(random)}), as configured: expect little" if random else "pretrained weights"
     said = f"Scores of the video embeddings of {', '.join(root.config.streams)}, made with {weights}."
     return f"{said} {caution(root.catalog())}".rstrip()

@@ -1,6 +1,7 @@
 """One Ray session: the cluster that RAY_ADDRESS names, or a quiet local one with its ports and dashboard closed."""
 
 import contextlib
+import functools
 import logging
 import os
 import secrets
@@ -20,6 +21,7 @@ import ray
 from actionrec.cluster.address import cluster_address, demand_head
 from actionrec.cluster.drain import drain
 from actionrec.cluster.lastword import LastWord, tail
+from actionrec.cluster.start import start_in_turn
 from actionrec.errors import ActionrecError
 from actionrec.show import console
 
@@ -115,8 +117,8 @@ def _start(verbose: bool) -> None:
         _demand_token()
     try:
         _word = LastWord()
-        with contextlib.nullcontext() if verbose else _hidden_stderr(_word.said), _kept_signal_handlers():
-            _init(address, verbose, level)
+        begin = functools.partial(_init, address, verbose, level, _word.said)
+        begin() if address else start_in_turn(begin)
         _over = threading.Event()
         where = ray.get_runtime_context().gcs_address
         threading.Thread(target=_watch_head, args=(where, _over), name="watch-head", daemon=True).start()
@@ -150,18 +152,19 @@ def _watch_head(where: str, over: threading.Event) -> None:
                 os._exit(1)  # the main thread waits within Ray, which cannot be interrupted now
 
 
-def _init(address: str, verbose: bool, level: int) -> None:
-    if address:  # as under `ray job submit`, where resource arguments are an error
-        ray.init(address, log_to_driver=verbose, logging_level=level)
-    else:
-        _share_code()
-        ray.init(
-            address="local",
-            num_cpus=max(MIN_LOGICAL_CPUS, cores()),
-            include_dashboard=False,
-            log_to_driver=verbose,
-            logging_level=level,
-        )
+def _init(address: str, verbose: bool, level: int, said: IO[bytes]) -> None:
+    with contextlib.nullcontext() if verbose else _hidden_stderr(said), _kept_signal_handlers():
+        if address:  # as under `ray job submit`, where resource arguments are an error
+            ray.init(address, log_to_driver=verbose, logging_level=level)
+        else:
+            _share_code()
+            ray.init(
+                address="local",
+                num_cpus=max(MIN_LOGICAL_CPUS, cores()),
+                include_dashboard=False,
+                log_to_driver=verbose,
+                logging_level=level,
+            )
 
 
 @contextlib.contextmanager

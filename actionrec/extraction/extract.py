@@ -18,7 +18,7 @@ from actionrec.storage.importing import refuse_imported
 from actionrec.storage.records import fingerprint
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import all_made
-from actionrec.storage.sources import source_folder
+from actionrec.storage.sources import refuse_needed, source_folder
 from actionrec.storage.streams import STREAMS, extracted
 from actionrec.storage.weights import WeightsRef, prepare
 
@@ -44,25 +44,28 @@ def extract(
     on_progress: Callable[[ExtractionProgress], None] = lambda progress: None,
     on_stage: Callable[[str], None] = lambda text: None,
     on_plan: Callable[[str], None] = lambda text: None,
+    on_taking: Callable[[int, int], None] = lambda done, videos: None,
     on_reuse: Callable[[Taken], None] = lambda taken: None,
 ) -> parts.Reconciled:
     """Compute of every catalogued video the streams that the configuration needs and no committed part holds.
 
-    What another root, named by `reuse`, has of them is taken over first, and `on_reuse` is told; `on_plan` is told in
-    one line what is left to compute. With `retry_failed`, what failed is computed again, and its part stored again
-    under its own key. Returns what the status table says of the catalog and these streams now; raises ActionrecError
-    when the store or Ray gives out, with all that is committed kept.
+    What another root, named by `reuse`, has of them is taken over first: `on_taking` is told how far that is, and
+    `on_reuse` what came of it. `on_plan` is told in one line what is left to compute. With `retry_failed`, what failed
+    is computed again, and its part stored again under its own key. Returns what the status table says of the catalog
+    and these streams now; raises ActionrecError when the store or Ray gives out, with all that is committed kept, and
+    GoneError, before anything is written, where videos are to be read and none is there any more.
     """
     refuse_imported(root)
     catalog = root.catalog()
     ids: list[str] = catalog["video_id"].to_pylist()
     if not ids:
         raise InputError(f"{root.store.url}: the catalog is empty; catalog a source that holds videos")
-    on_stage("weights")
     streams = extracted(root.config)
     if not streams:
         raise InputError("streams: none is named, so there is nothing to extract; name one, such as [spatial]")
+    refuse_needed(root, catalog, retry_failed)
     other = another(root, reuse) if reuse is not None else None
+    on_stage("weights")
     weights = prepare(root.config, root.store, streams)
     made = begin_streams(root, streams, weights)
     on_stage("plan")
@@ -76,7 +79,7 @@ def extract(
     lacking = _lacking(root, streams, members)
     if other and lacking:
         on_stage(f"taking over from {other.store.url}")
-        on_reuse(take(root, other, lacking, plan, videos))
+        on_reuse(take(root, other, lacking, plan, videos, on_taking))
         lacking = _lacking(root, streams, members)
     on_plan(told(streams, _of_videos(root, made, lacking, members)))
     if lacking:

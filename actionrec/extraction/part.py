@@ -18,6 +18,7 @@ from actionrec.extraction.streams import Computed, Streams
 from actionrec.media.decode import Decoded, Segment
 from actionrec.media.isolate import Decoder
 from actionrec.storage.store import Store, open_store
+from actionrec.storage.streams import look_at_pictures
 from actionrec.storage.weights import WeightsRef
 
 VIDEOS_HELD = 2  # by each decoder: the one it decodes and one that waits
@@ -65,7 +66,7 @@ class Loaded:
         """The columns of schema.STATUS that are the same for all streams of the video."""
         return {
             "frames_declared": self.decoded.frames_declared if self.decoded else None,
-            "frames_decoded": len(self.decoded.frames_THWC) if self.decoded else None,
+            "frames_decoded": len(self.decoded.pts_ticks) if self.decoded else None,
             "read_s": self.read_s,
             "decode_s": self.decode_s,
             "sha256": self.sha256,
@@ -101,7 +102,7 @@ class PartWorker:
         for video in videos:
             if video not in todo:
                 watcher.finished(part, video.video_id, False)
-        for video, loading in self._loaded_ahead(turned(todo, begun)):
+        for video, loading in self._loaded_ahead(turned(todo, begun), making):
             given_up = watcher.given_up(part, video.video_id, watcher.starting(part, video.video_id))
             loaded = Loaded(video) if given_up else loading.result()
             computed = self._compute(making, loaded, given_up)
@@ -124,21 +125,25 @@ class PartWorker:
             return self._streams.compute(loaded.decoded, lacking, making.before(video_id))
         return {stream: Computed(None, error, 0.0) for stream in lacking}
 
-    def _loaded_ahead(self, videos: Sequence[VideoFile]) -> Iterator[tuple[VideoFile, Future[Loaded]]]:
+    def _loaded_ahead(self, videos: Sequence[VideoFile], making: Making) -> Iterator[tuple[VideoFile, Future[Loaded]]]:
         """The videos in order, decoded in the background; at most `_ahead` at once, counting the yielded one."""
-        futures = deque(self._threads.submit(self._load, video) for video in videos[: self._ahead])
+
+        def submit(video: VideoFile) -> Future[Loaded]:
+            return self._threads.submit(self._load, video, look_at_pictures(making.lacking(video.video_id)))
+
+        futures = deque(map(submit, videos[: self._ahead]))
         for place, video in enumerate(videos):
             yield video, futures.popleft()
-            futures.extend(self._threads.submit(self._load, next_) for next_ in videos[place + self._ahead :][:1])
+            futures.extend(map(submit, videos[place + self._ahead :][:1]))
 
-    def _load(self, video: VideoFile) -> Loaded:
+    def _load(self, video: VideoFile, pictures: bool) -> Loaded:
         start = read_end = time.perf_counter()
         sha256 = None
         try:
             data = self._read(video)
             sha256 = hashlib.sha256(data).hexdigest()
             read_end = time.perf_counter()
-            decoded = self._decode(data, video.segment)
+            decoded = self._decode(data, video.segment, pictures)
         except VideoError as error:
             now = time.perf_counter()
             return Loaded(video, None, error, sha256, read_end - start if sha256 else now - start, now - read_end)
@@ -150,10 +155,10 @@ class PartWorker:
 
         return fetch() if video.segment is None else self._last.read(video.key, fetch)
 
-    def _decode(self, data: bytes, segment: Segment | None) -> Decoded:
+    def _decode(self, data: bytes, segment: Segment | None, pictures: bool) -> Decoded:
         decoder = self._decoders.get()
         try:
-            return decoder.decode(data, segment)
+            return decoder.decode(data, segment, pictures=pictures)
         finally:
             self._decoders.put(decoder)
 

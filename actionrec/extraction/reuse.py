@@ -11,7 +11,7 @@ features is only ever given all of it: what is taken of less lies aside, see sto
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -77,11 +77,13 @@ def take(
     lacking: Mapping[int, Sequence[str]],
     plan: Mapping[int, Sequence[str]],
     videos: Mapping[str, VideoFile],
+    on_videos: Callable[[int, int], None] = lambda done, videos: None,
 ) -> Taken:
     """Commit what `other` has of the streams that parts lack, and set aside what it has of parts that it has not whole.
 
     `lacking`: part -> its streams, which have begun here; `plan`: part -> its videos; `videos`: those of the catalog.
-    The other root is not written to. What it lacks, or holds damaged, stays lacking.
+    The other root is not written to. What it lacks, or holds damaged, stays lacking. `on_videos` is told how many
+    videos of how many have been looked for there.
     """
     wanted = list(dict.fromkeys(stream for streams in lacking.values() for stream in streams))
     differences = {stream: other.differences(root, stream) for stream in wanted}
@@ -93,10 +95,13 @@ def take(
         work = [
             (part, plan[part], [stream for stream in streams if stream in equal]) for part, streams in lacking.items()
         ]
+        done, total = 0, sum(len(planned) for _, planned, _ in work)
         with ThreadPoolExecutor(COPIERS) as pool:
-            for fates in pool.map(lambda each: copier.take(*each), work):
+            for (_, planned, _), fates in zip(work, pool.map(lambda each: copier.take(*each), work), strict=True):
                 for stream, counts in fates.items():
                     found[stream] += counts
+                done += len(planned)
+                on_videos(done, total)
     said = [
         f"{stream} differs ({', '.join(why)}) and is not taken"
         if why

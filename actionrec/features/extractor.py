@@ -20,7 +20,7 @@ class DecodedVideo(Protocol):
     """A decoded video, as `media.decode` gives it. The time of frame k is exactly pts_ticks[k] * time_base seconds."""
 
     @property
-    def frames_THWC(self) -> NDArray[np.uint8]: ...  # noqa: N802
+    def frames_THWC(self) -> NDArray[np.uint8]: ...  # noqa: N802 - for a stream that is `of_pictures`, else empty
     @property
     def pts_ticks(self) -> NDArray[np.int64]: ...
     @property

@@ -19,11 +19,12 @@ from actionrec.catalog.evidence import caution
 from actionrec.errors import InputError
 from actionrec.fusion.attempts import best_settings
 from actionrec.fusion.fuse import load_fused
-from actionrec.fusion.tables import REFITTED, Scores, SubsetScores, tables_of
+from actionrec.fusion.tables import REFITTED, SubsetScores, tables_of
 from actionrec.learning import fusion, search
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.fusion import FusedModel, Head
 from actionrec.learning.linear import Kind
+from actionrec.learning.metrics import Scores
 from actionrec.learning.search import Setting
 from actionrec.show.evaluation import figure, render
 from actionrec.storage import layout, provenance

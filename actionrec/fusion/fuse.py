@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from actionrec.config import random_networks
 from actionrec.errors import InputError
 from actionrec.fusion.attempts import chosen_setting
 from actionrec.learning import fusion
@@ -16,6 +15,7 @@ from actionrec.storage import layout, models
 from actionrec.storage.embeddings import read_embeddings, split_embeddings
 from actionrec.storage.root import Root, begin, made_from, record
 from actionrec.storage.samples import class_labels
+from actionrec.storage.streams import random_networks
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,6 @@ def _fit(root: Root, seed: int, setting: Setting | None, folder: str, fingerprin
         folder,
         {name: torch.from_numpy(np.array(array)) for name, array in model.tensors().items()},
         fingerprint=fingerprint,
-        config=model.described() | {"seed": seed, "random_networks": random_networks(root.config)},
+        config=model.described() | {"seed": seed, "random_networks": random_networks(root.config, root.config.streams)},
         labels=labels,
     )

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from actionrec import schema
 from actionrec.learning import metrics
 from actionrec.learning.fusion import FusedModel
-from actionrec.storage import provenance
+from actionrec.learning.metrics import Classes, Scores
 from actionrec.storage.embeddings import SplitEmbeddings, embeddings_of, read_embeddings
 from actionrec.storage.root import Root
 
-Scores = NDArray[np.float64]  # [N, C]
 TOP = 5
 REFITTED = "svm, refitted"  # the fused SVM, fitted again on train and validation together
 
@@ -39,12 +38,10 @@ def tables_of(
     method = REFITTED if fused.refitted else "svm"
     own = next(each for each in scored if each.streams == fused.streams and each.method == method)
     confusion = metrics.confusion(own.test, sides["test"].target)
-    whole = next(row for row in ablation if tuple(row["streams"]) == fused.streams and row["method"] == method)
     return {
         "predictions": _predictions(root, fused),
         "classes": _classes(fused.labels, confusion, sides["test"].target),
         "confusion": _confusion(fused.labels, confusion),
-        "table2": pa.Table.from_pylist(_table2(root, whole), schema=schema.TABLE2),
         "ablation": pa.Table.from_pylist(ablation, schema=schema.ABLATION),
     }
 
@@ -53,33 +50,41 @@ def _ablation(root: Root, scored: Sequence[SubsetScores], sides: dict[str, Split
     rows: dict[tuple[tuple[str, ...], str], list[SubsetScores]] = {}
     for each in scored:
         rows.setdefault((each.streams, each.method), []).append(each)
-    majority = float(np.bincount(sides["test"].target).max() / len(sides["test"].target))
+    target_N, groups = sides["test"].target, sides["test"].groups
+    majority = float(np.bincount(target_N).max() / len(target_N))
     table: list[dict[str, Any]] = [
-        {"streams": list(streams), "method": method, "majority": majority, "n_test": len(sides["test"].target)}
-        | {"n_judged": int((~np.isnan(of_seeds[0].test).any(axis=1)).sum())}
-        | {"seeds": [each.seed for each in of_seeds]}
-        | _accuracy("val_top1", [_val_top1(each, sides["val"].target) for each in of_seeds])
-        | _spread(root, of_seeds, sides["test"])
+        {"streams": list(streams), "method": method, "majority": majority, "seeds": [each.seed for each in of_seeds]}
+        | validation([each.val for each in of_seeds], sides["val"].target)
+        | figures(root, [each.test for each in of_seeds], target_N, groups)
         for (streams, method), of_seeds in rows.items()
     ]
     best = int(np.argmax([-1.0 if row["val_top1"] is None else row["val_top1"] for row in table]))
     return [row | {"best_on_validation": place == best} for place, row in enumerate(table)]
 
 
-def _val_top1(scored: SubsetScores, target_N: NDArray[np.int64]) -> float | None:
-    return None if scored.val is None else metrics.top_k(scored.val, target_N, 1)
+def validation(of_seeds: Sequence[Scores | None], target_N: Classes) -> dict[str, Any]:
+    """val_top1 with its deviation, of each seed's scores of the validation videos; None where it was fitted on them."""
+    return _accuracy("val_top1", [None if each is None else metrics.top_k(each, target_N, 1) for each in of_seeds])
 
 
-def _spread(root: Root, of_seeds: Sequence[SubsetScores], test: SplitEmbeddings) -> dict[str, Any]:
-    """top1 and top5 with their deviation over seeds and their interval over groups."""
-    found: dict[str, Any] = {}
+def figures(root: Root, of_seeds: Sequence[Scores], target_N: Classes, groups: Sequence[str]) -> dict[str, Any]:
+    """n_test, n_judged, top1 and top5 with their deviation over seeds and their interval over groups.
+
+    `of_seeds` are each seed's scores of the test videos.
+    """
+    found: dict[str, Any] = {"n_test": len(target_N), "n_judged": int((~np.isnan(of_seeds[0]).any(axis=1)).sum())}
     for name, k in (("top1", 1), (f"top{TOP}", TOP)):
-        values = [metrics.top_k(each.test, test.target, k) for each in of_seeds]
+        values = [metrics.top_k(each, target_N, k) for each in of_seeds]
         found |= _accuracy(name, values)
-        hits = np.mean([metrics.ranks(each.test, test.target) < k for each in of_seeds], axis=0)
-        interval = metrics.interval(hits, test.groups, root.config.fusion.bootstrap, root.config.seed)
+        interval = metrics.interval(hits(of_seeds, target_N, k), groups, root.config.fusion.bootstrap, root.config.seed)
         low, high = interval if interval and values[0] is not None else (None, None)
         found |= {f"{name}_low": low, f"{name}_high": high}
+    return found
+
+
+def hits(of_seeds: Sequence[Scores], target_N: Classes, k: int) -> NDArray[np.float64]:
+    """The share of seeds for which a video's class is among the k best, [N]."""
+    found: NDArray[np.float64] = np.mean([metrics.ranks(each, target_N) < k for each in of_seeds], axis=0)
     return found
 
 
@@ -87,28 +92,6 @@ def _accuracy(name: str, values: Sequence[float | None]) -> dict[str, Any]:
     known = [value for value in values if value is not None]
     mean, deviation = metrics.mean_sd(known) if known else (None, None)
     return {name: mean, f"{name}_sd": deviation}
-
-
-def _table2(root: Root, whole: dict[str, Any]) -> list[dict[str, Any]]:
-    """The paper's own row, and ours. Its six other systems' figures are in the paper; see docs/decisions."""
-    ours = {key: whole[key] for key in ("top1", "top1_sd", "top1_low", "top1_high", "n_test", "seeds")}
-    return [
-        {
-            "system": "D. Tkachenko 2018, three streams and SVM",
-            "source": "published",
-            "top1": 0.931,
-            "dataset": "UCF101",
-            "weights": "pretrained",
-        },
-        ours
-        | {
-            "system": f"actionrec, {' + '.join(whole['streams'])} and SVM"
-            + (", fitted on train and validation" if whole["method"] == REFITTED else ""),
-            "source": "measured",
-            "dataset": provenance.dataset(root),
-            "weights": provenance.weights(root),
-        },
-    ]
 
 
 def _classes(labels: Sequence[str], confusion: NDArray[np.int64], target: NDArray[np.int64]) -> pa.Table:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from actionrec.config import Training
+from actionrec.config import Training, section_of
 from actionrec.errors import ActionrecError
 from actionrec.learning import checkpoint
 from actionrec.learning.checkpoint import Epoch, State
@@ -186,10 +186,11 @@ def _mean(total: float, weight: float) -> float:
 
 def _refuse_divergence(done: Epoch, training: Training) -> None:
     """ActionrecError where a loss is not finite; the losses are totals, so all workers stop alike."""
-    section = type(training).__name__.lower()  # a section of the configuration is called like its class
     for name, loss in (("training", done.train_loss), ("validation", done.val_loss)):
         if not math.isfinite(loss):
-            raise ActionrecError(f"the {name} loss became {loss} in epoch {done.epoch + 1}; lower {section}.lr")
+            raise ActionrecError(
+                f"the {name} loss became {loss} in epoch {done.epoch + 1}; lower {section_of(training)}.lr"
+            )
 
 
 def _learn_from(

@@ -15,22 +15,32 @@ from torch.nn.utils.rnn import pack_padded_sequence
 from actionrec.config import Rnn
 
 
-class SequenceClassifier(nn.Module):
-    """LSTM or GRU, one layer or several, one direction or both, with or without self-attention after the input.
-
-    Dropout stands before the input, between the layers and before the dense layer (V.D). Sequences are packed, so that
-    padding is never seen; states begin at zero (docs/decisions/0011-recurrent-networks.md). The buffers `mean` and
-    `scale` float32 [E] standardise the input; they are 0 and 1 until set.
-    """
+class Standardized(nn.Module):
+    """A network whose buffers `mean` and `scale` float32 [E] standardise its input; they are 0 and 1 until set."""
 
     mean: torch.Tensor
     scale: torch.Tensor
 
-    def __init__(self, rnn: Rnn, width: int, classes: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.embedding_width = rnn.units * (2 if rnn.bidirectional else 1)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
+
+    def standardized(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape whose last axis is E."""
+        return (x - self.mean) / self.scale
+
+
+class SequenceClassifier(Standardized):
+    """LSTM or GRU, one layer or several, one direction or both, with or without self-attention after the input.
+
+    Dropout stands before the input, between the layers and before the dense layer (V.D). Sequences are packed, so that
+    padding is never seen; states begin at zero (docs/decisions/0011-recurrent-networks.md).
+    """
+
+    def __init__(self, rnn: Rnn, width: int, classes: int) -> None:
+        super().__init__(width)
+        self.embedding_width = rnn.units * (2 if rnn.bidirectional else 1)
         self.dropout = nn.Dropout(rnn.dropout)
         self.attention = SelfAttention(width, rnn.heads) if rnn.attention else None
         kind = {"lstm": nn.LSTM, "gru": nn.GRU}[rnn.cell]
@@ -51,7 +61,7 @@ class SequenceClassifier(nn.Module):
 
     def embed(self, x_BLE: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """Video embeddings [B, D]: the last layer's last state, of both directions side by side."""
-        x_BLE = self.dropout((x_BLE - self.mean) / self.scale)
+        x_BLE = self.dropout(self.standardized(x_BLE))
         if self.attention is not None:
             x_BLE = self.attention(x_BLE, lengths_B)
         packed = pack_padded_sequence(x_BLE, lengths_B.cpu(), batch_first=True, enforce_sorted=False)
@@ -77,8 +87,7 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BLE: torch.Tensor, lengths_B: torch.Tensor) -> torch.Tensor:
         """x_BLE and what each step saw, [B, longest, E]. Steps after a sequence's end are neither seen nor of use."""
-        x_BLE = x_BLE[:, : int(lengths_B.max())]  # or the padding's length would change the sums' rounding
-        real_BL = torch.arange(x_BLE.shape[1], device=x_BLE.device) < lengths_B.to(x_BLE.device)[:, None]
+        x_BLE, real_BL = trimmed(x_BLE, lengths_B)
         x_BLE = x_BLE.masked_fill(~real_BL[:, :, None], 0.0)  # a weight of 0 would not hide NaN
         query, key, value = (
             project(x_BLE).unflatten(2, (self.heads, -1)).transpose(1, 2)  # [B, H, L, E / H]
@@ -87,6 +96,15 @@ class SelfAttention(nn.Module):
         seen = F.scaled_dot_product_attention(query, key, value, attn_mask=real_BL[:, None, None])
         joined: torch.Tensor = self.join(seen.transpose(1, 2).flatten(2))
         return x_BLE + joined
+
+
+def trimmed(x_BLE: torch.Tensor, lengths_B: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The batch cut to its longest sequence, and which of its steps are real, bool [B, longest].
+
+    Of a longer batch the padding would change the rounding of sums over the steps.
+    """
+    x_BLE = x_BLE[:, : int(lengths_B.max())]
+    return x_BLE, torch.arange(x_BLE.shape[1], device=x_BLE.device) < lengths_B.to(x_BLE.device)[:, None]
 
 
 def standardization(sum_E: torch.Tensor, squares_E: torch.Tensor, count: float) -> tuple[torch.Tensor, torch.Tensor]:

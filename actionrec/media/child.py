@@ -55,7 +55,8 @@ def _decode(request: dict[str, Any], video: BinaryIO, arrays: BinaryIO, own_byte
     _limit_job(clip, limits, own_bytes)
     segment = None if request["segment"] is None else Segment(**request["segment"])
     try:
-        track = decode_file(video, clip, limits, lambda frame: arrays.write(frame.data), segment)
+        emit = (lambda frame: arrays.write(frame.data)) if request["pictures"] else None
+        track = decode_file(video, clip, limits, emit, segment)
         return wire.pack(track, arrays)
     except VideoError as error:
         return {"reason": error.reason.value, "detail": wire.text(error.detail)}

@@ -52,7 +52,7 @@ class Track:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded(Track):
-    frames_THWC: NDArray[np.uint8]  # [T, clip.height, clip.width, 3] RGB
+    frames_THWC: NDArray[np.uint8]  # [T, clip.height, clip.width, 3] RGB; [0, ...] where only the sound was wanted
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,11 @@ def decode(data: bytes, clip: Clip, limits: Limits, segment: Segment | None = No
     return Decoded(frames_THWC=frames, **vars(track))
 
 
-def decode_file(file: BinaryIO, clip: Clip, limits: Limits, emit: Emit, segment: Segment | None = None) -> Track:
-    """The same, handing each frame [H, W, 3] to `emit` as it is decoded: memory does not grow with the video."""
+def decode_file(file: BinaryIO, clip: Clip, limits: Limits, emit: Emit | None, segment: Segment | None = None) -> Track:
+    """The same, handing each frame [H, W, 3] to `emit` as it is decoded: memory does not grow with the video.
+
+    emit None: no frame is made, for only the sound is wanted. It stands by the times of the pictures, and a video is
+    whole or is not whoever asks, so all else is as it would be."""
     try:
         if segment is not None and segment.start_s >= SEEK_FROM_S:
             try:
@@ -96,7 +99,7 @@ def decode_file(file: BinaryIO, clip: Clip, limits: Limits, emit: Emit, segment:
 
 
 def _decode_file(
-    file: BinaryIO, clip: Clip, limits: Limits, emit: Emit, segment: Segment | None, *, seek: bool
+    file: BinaryIO, clip: Clip, limits: Limits, emit: Emit | None, segment: Segment | None, *, seek: bool
 ) -> Track:
     size_bytes = file.seek(0, io.SEEK_END)
     file.seek(0)

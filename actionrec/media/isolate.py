@@ -37,21 +37,25 @@ class Decoder:
         self._command = COMMAND if command is None else tuple(command)
         self._child = _Child(self._command)  # it imports its libraries while its parent does other work
 
-    def decode(self, data: bytes, segment: Segment | None = None) -> Decoded:
+    def decode(self, data: bytes, segment: Segment | None = None, *, pictures: bool = True) -> Decoded:
         """Decode the first clip.max_s of a video file, or of a segment of it. The arrays are this process's own memory.
+        Without `pictures` there are no frames, and all else is the same: see decode.decode_file.
 
         Raises VideoError for anything wrong with the file or its decoder (also timeout, memory and decoder_crash), and
         ActionrecError where no child can be started, which is no video's fault."""
         with wire.anonymous_file() as video:
             video.write(data)
-            request = self._request | {"segment": None if segment is None else asdict(segment)}
+            request = self._request | {
+                "segment": None if segment is None else asdict(segment),
+                "pictures": pictures,
+            }
             header, arrays = self._ask(video, request)
         with arrays or contextlib.nullcontext():
             try:
                 if arrays is None:
                     raise ValueError("an answer without a file")
                 if "reason" not in header:
-                    return wire.unpack(header, arrays, self._clip, self._limits)
+                    return wire.unpack(header, arrays, self._clip, self._limits, pictures=pictures)
                 error = VideoError(Reason(header["reason"]), wire.text(header["detail"]))
             except NONSENSE:
                 self._child.kill()

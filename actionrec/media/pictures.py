@@ -39,6 +39,7 @@ Emit = Callable[[NDArray[np.uint8]], object]
 
 class Pictures:
     """Takes the packets of one video track in order, hands each frame [H, W, 3] to `emit`, and judges at the end.
+    Where `emit` is None nobody wants them: they are decoded all the same, for their times and the verdict, and no more.
 
     begin_s, end_s: the segment wanted, on the pictures' clock (end_s None: to the video's end); of it the first
     clip.max_s are taken. Frames before it are decoded and left out."""
@@ -49,7 +50,7 @@ class Pictures:
         header: Probe,
         clip: Clip,
         limits: Limits,
-        emit: Emit,
+        emit: Emit | None,
         begin_s: Fraction = Fraction(0),
         end_s: Fraction | None = None,
     ) -> None:
@@ -75,7 +76,7 @@ class Pictures:
 
     @property
     def shown(self) -> int:
-        """How many frames were handed on."""
+        """How many frames of the segment there were."""
         return len(self.clock.ticks) - self.skipped
 
     def span_s(self, timeline: int) -> tuple[Fraction | float, Fraction | float] | None:
@@ -210,7 +211,8 @@ class Pictures:
             return
         self._check_size(frame)
         self.clock.take(frame, timeline)
-        self.emit(self._upright_rgb(frame))
+        if self.emit is not None:
+            self.emit(self._upright_rgb(frame))
 
     def _check_size(self, frame: VideoFrame) -> None:
         """The limits again, on what was really decoded: a header can lie."""

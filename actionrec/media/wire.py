@@ -8,6 +8,7 @@ has compared it with the file: the child may have been taken over by what it dec
 import errno
 import fcntl
 import json
+import math
 import mmap
 import os
 import socket
@@ -89,12 +90,13 @@ def pack(track: Track, file: BinaryIO) -> dict[str, Any]:
     }
 
 
-def unpack(header: dict[str, Any], file: BinaryIO, clip: Clip, limits: Limits) -> Decoded:
-    """The arrays that `pack` described. Raises ValueError, TypeError, KeyError or ArithmeticError where header, file
-    and the limits do not agree in every particular."""
+def unpack(header: dict[str, Any], file: BinaryIO, clip: Clip, limits: Limits, *, pictures: bool) -> Decoded:
+    """The arrays that `pack` described, with or without frames before them. Raises ValueError, TypeError, KeyError or
+    ArithmeticError where header, file and the limits do not agree in every particular."""
     frames, samples = _count(header["frames"], limits.frames), header["samples"]
     sample_count = 0 if samples is None else _count(samples, int(clip.max_s * 16_000) + 1)
-    pixel_bytes, tick_bytes = frames * clip.height * clip.width * 3, frames * 8
+    shape = frames if pictures else 0, clip.height, clip.width, 3
+    pixel_bytes, tick_bytes = math.prod(shape), frames * 8
     if not frames or os.fstat(file.fileno()).st_size != pixel_bytes + tick_bytes + sample_count * 4:
         raise ValueError("the file is not as long as its header says")
     memory = _contents(file, pixel_bytes + tick_bytes + sample_count * 4)
@@ -105,7 +107,7 @@ def unpack(header: dict[str, Any], file: BinaryIO, clip: Clip, limits: Limits) -
     if ticks[0] != 0 or (np.diff(ticks) <= 0).any() or not (np.abs(audio) <= 1).all():
         raise ValueError("times that do not increase, or sound out of its range")
     return Decoded(
-        frames_THWC=np.frombuffer(memory, np.uint8, pixel_bytes).reshape(frames, clip.height, clip.width, 3),
+        frames_THWC=np.frombuffer(memory, np.uint8, pixel_bytes).reshape(shape),
         pts_ticks=ticks,
         time_base=_ratio(header["time_base"]),
         duration_s=_ratio(header["duration_s"]),

@@ -26,7 +26,7 @@ from actionrec.storage.embeddings import embeddings_of, read_embeddings
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import made_with, store_of
 from actionrec.storage.stages import STAGES
-from actionrec.storage.streams import STREAMS, imported
+from actionrec.storage.streams import STREAMS, imported, random_networks
 
 PACKAGES = ("ray", "torch", "timm", "ptlflow", "torchvggish", "scikit-learn", "pyarrow", "av")
 MAPPED = 2000  # videos, of which the map is made
@@ -51,7 +51,7 @@ def run(root: Root) -> list[Block]:
         _made(row.name, record(root, row.name)) for row in STAGES.values() if row.recorded and root.begun(row.name)
     ]
     warning = "The weights are random, as configured: the figures show that everything works, not how well."
-    warnings = [warning] if config.random_networks(root.config) else []
+    warnings = [warning] if random_networks(root.config, root.config.streams) else []
     if said := caution(root.catalog()):
         warnings.append(said)
     return [

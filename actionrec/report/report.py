@@ -17,7 +17,7 @@ Chapter = Callable[[Root], Sequence[Block]]
 CHAPTERS: tuple[tuple[str, str, str, Chapter], ...] = (
     ("run", "What was run", "catalog", chapters.run),
     ("table1", "Table I: recurrent networks", "tune rnn", chapters.table1),
-    ("table2", "Table II: the whole", "evaluate", chapters.table2),
+    ("table2", "Table II: the systems", "evaluate", chapters.table2),
     ("ablation", "Streams and ways to fuse them", "evaluate", chapters.ablation),
     ("svm", "The search over the SVM", "tune svm", chapters.svm),
     ("curves", "Learning curves", "train rnn", chapters.curves),

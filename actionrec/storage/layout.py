@@ -14,6 +14,7 @@ TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
 HOLDOUT = "holdout/"
+BASELINES = "baselines/"
 WEIGHTS = "weights/"
 REPORT = "report/index.html"
 STAGES = "stages/"
@@ -41,6 +42,21 @@ def model(name: str, further_seed: int | None = None) -> str:
 def rnn(stream: str) -> str:
     """The name of a stream's recurrent network."""
     return f"rnn-{stream}"
+
+
+def baseline(name: str, further_seed: int | None = None) -> str:
+    """The folder of a system of Table II: what its networks are, and how it scores."""
+    return f"{BASELINES}{name}/" if further_seed is None else f"{BASELINES}{name}/seed-{further_seed}/"
+
+
+def baseline_network(name: str, network: str, further_seed: int | None = None) -> str:
+    """The folder of one of its networks."""
+    return f"{baseline(name, further_seed)}{network}/"
+
+
+def baseline_scores(name: str, further_seed: int | None = None) -> str:
+    """What it says of the videos, written last."""
+    return f"{baseline(name, further_seed)}scores.parquet"
 
 
 def video_embeddings(further_seed: int | None = None) -> str:

@@ -274,10 +274,16 @@ def record(root: Root, stage: str) -> dict[str, Any]:
     try:
         found = records.parsed(store.read(key))
     except FileNotFoundError:
-        raise InputError(f"{root.store.url}: {STAGES[stage].wanting} first") from None
+        raise InputError(f"{root.store.url}: {STAGES[stage].wanting}{_as_typed(root, stage)} first") from None
     if found is None:
         raise InputError(f"{store.url}/{key}: damaged; use --replace {stage}")
     return found
+
+
+def _as_typed(root: Root, stage: str) -> str:
+    """What to add to a verb that makes the stage only with settings that were typed: the root does not know them."""
+    is_known = root.stored is None or STAGES[stage].made(root.stored) or not STAGES[stage].made(root.config)
+    return "" if is_known else " with this command's --config and --set"
 
 
 def made_from(root: Root, *names: str) -> dict[str, str]:

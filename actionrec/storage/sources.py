@@ -78,12 +78,40 @@ def kept(root: Root, gone: GoneError, retry_failed: bool) -> Catalogued:
         raise gone
     table = root.catalog()
     if waiting := set(table["video_id"].to_pylist()) - _extracted(root, retry_failed):
-        raise InputError(
+        raise GoneError(
             f"{root.config.data.source}: not there any more, and {len(waiting):,} of {table.num_rows:,} videos have "
             f"still to be extracted, the first is {min(waiting)!r}; bring it back, and the same command goes on"
         )
     sentence = f"{root.config.data.source}: not there any more, and nothing needs it; the catalog stays as it is"
     return Catalogued(table, 0, [sentence])
+
+
+def refuse_needed(root: Root, table: pa.Table, retry_failed: bool) -> None:
+    """GoneError where the source of the catalog `table` is gone, and `kept` would say that it is needed."""
+    try:
+        refuse_absent(root, table)
+    except GoneError as gone:
+        kept(root, gone, retry_failed)
+
+
+def refuse_absent(root: Root, table: pa.Table) -> None:
+    """GoneError where none of the files of the catalog `table` is there any more: the source is gone, not a video."""
+    folder = source_folder(root.config.data).rstrip("/") + "/"
+    there = table.filter(pc.is_valid(table["bytes"]))["path"].to_pylist()
+    keys = [path.removeprefix(folder) for path in there]
+    store = open_store(folder, root.config.storage)
+    if keys and not _is_there(store, keys[0]) and store.sizes().keys().isdisjoint(keys):
+        raise GoneError(
+            f"{root.config.data.source}: none of the {len(keys):,} catalogued videos is there any more; bring them back"
+        )
+
+
+def _is_there(store: Store, key: str) -> bool:
+    """Asked of one file, for a listing of a million takes minutes. Where it may not be looked at, the listing tells."""
+    try:
+        return store.exists(key)
+    except (InputError, FileNotFoundError):
+        return False
 
 
 def _extracted(root: Root, retry_failed: bool) -> set[str]:

@@ -65,6 +65,20 @@ def _recurrent(stream: str) -> Stage:
     )
 
 
+def _baseline(name: str, needs: Callable[[Config], Sequence[str]]) -> Stage:
+    """A system of Table II."""
+    return Stage(
+        name,
+        "baseline",
+        needs,
+        (f"baselines.{name}.",),
+        (layout.baseline(name),),
+        f"the baseline {name} has not been trained here; run `actionrec baseline {name}`",
+        made=lambda config: name in config.table2.rows,
+        seeded=True,
+    )
+
+
 def _typed(verb: str) -> str:
     return verb if verb == "extract" else f"train {verb}"
 
@@ -75,7 +89,9 @@ def _catalog_ignores(config: Config) -> Sequence[str]:
 
 _SVM = ("tune.l2", "fusion.l2", "fusion.normalization", "fusion.max_iterations")
 _CELLS = tuple(f"rnn.{name}" for name in ("cell", "units", "layers", "bidirectional", "attention", "heads"))
-_TABLES = tuple(layout.tables(name) for name in ("predictions", "ablation", "table2", "confusion", "classes"))
+_TABLES = tuple(layout.tables(name) for name in ("predictions", "ablation", "confusion", "classes"))
+
+BASELINES = ("two_stream", "multi_stream", "video2vec")  # of the systems of Table II those that can be run
 
 # In the order of work.
 STAGES: dict[str, Stage] = {
@@ -134,6 +150,9 @@ STAGES: dict[str, Stage] = {
             (layout.EMBEDDINGS,),
             "there are no video embeddings here; run `actionrec train rnn`",
         ),
+        _baseline("two_stream", lambda config: ("spatial", "motion_cnn", "motion")),
+        _baseline("multi_stream", lambda config: [name for name in FUSED if name in config.streams]),
+        _baseline("video2vec", lambda config: ("spatial", "motion")),
         Stage(
             "svm",
             "svm",
@@ -158,6 +177,15 @@ STAGES: dict[str, Stage] = {
             ("fusion.bootstrap",),
             _TABLES,
             "nothing has been judged here; run `actionrec evaluate`",
+        ),
+        Stage(
+            "table2",
+            "evaluate",
+            lambda config: ("evaluate", *BASELINES),
+            (),
+            (layout.table("table2", "md"), layout.table("table2")),
+            "there is no Table II here; run `actionrec evaluate`",
+            recorded=False,
         ),
         Stage(
             "anomaly",

@@ -7,7 +7,7 @@ published has a recipe in recipes.py, too.
 from __future__ import annotations  # networks and recipes are imported late: the rows are read by every verb
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal, cast
@@ -40,6 +40,7 @@ class Stream:
     decoded: bool = True  # whether it is made in the one decode of a video; else from streams that are stored
     unit: Literal["pairs", "samples", "examples"]  # what its sequence has one step for, see planning/forecast.py
     fused: bool = True  # whether it may stand in `streams`, and then has a recurrent network
+    of_pictures: bool = True  # whether it looks at the pictures of a decoded video; else they are not made for it
     of_frames: bool = False  # whether its embeddings belong to frames of the video; else to moments
     columns: pa.Schema | None = None  # of its table, where that holds no embeddings
     lent: pa.Schema = schema.NOTHING  # the columns that another stream of the same decode reads
@@ -149,6 +150,7 @@ STREAMS = {
             ignores=lambda config: _no_seed(config.audio.weights),
             unit="examples",
             recipe=_recipe("audio"),
+            of_pictures=False,
         ),
     )
 }
@@ -166,7 +168,26 @@ def check(config: Config) -> None:
 def wanted(config: Config) -> tuple[str, ...]:
     """The streams that this configuration asks for, with those that they are made from. InputError as `check`."""
     check(config)
-    found = {*config.streams, *((config.tune.stream,) if config.tune.in_run else ())}
+    return _with_above((*config.streams, *((config.tune.stream,) if config.tune.in_run else ())), config)
+
+
+def extracted(config: Config) -> tuple[str, ...]:
+    """Of the wanted streams those that are made from decoded videos."""
+    return tuple(name for name in wanted(config) if STREAMS[name].decoded)
+
+
+def random_networks(config: Config, streams: Collection[str]) -> list[str]:
+    """The sections of the networks with random weights behind these streams. `dis` is no network and has none."""
+    if imported(config):
+        return []  # what made them is not known
+    networks = [name for name in _with_above(streams, config) if name != "flow" or config.flow.model != DIS]
+    sections = [STREAMS[name].section for name in networks]
+    return [name for name in sections if getattr(getattr(config, name), "weights", None) == "random"]
+
+
+def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:
+    """These streams with those that they are made from, in the order of work."""
+    found = set(streams)
     waiting = list(found)
     while waiting:
         fresh = set(above(waiting.pop(), config)) - found
@@ -175,9 +196,9 @@ def wanted(config: Config) -> tuple[str, ...]:
     return tuple(name for name in STREAMS if name in found)
 
 
-def extracted(config: Config) -> tuple[str, ...]:
-    """Of the wanted streams those that are made from decoded videos."""
-    return tuple(name for name in wanted(config) if STREAMS[name].decoded)
+def look_at_pictures(streams: Collection[str]) -> bool:
+    """Whether one of these streams does."""
+    return any(STREAMS[name].of_pictures for name in streams)
 
 
 def above(stream: str, config: Config) -> tuple[str, ...]:

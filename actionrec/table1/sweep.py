@@ -12,11 +12,13 @@ import torch
 from actionrec.cluster.board import why
 from actionrec.cluster.packing import NOTE, TRIAL, OnTrials, gpu_share, halving, run_trials, tell
 from actionrec.cluster.session import Cluster, session
+from actionrec.errors import InputError
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.rnn import parameters
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
+from actionrec.storage.streams import STREAMS, imported, wanted
 from actionrec.table1.architectures import Architecture, chosen
 from actionrec.table1.outcomes import BASELINE, Outcome, read_outcome, write_outcome
 from actionrec.table1.table import Table1, write_table1
@@ -35,6 +37,7 @@ def tune_rnn(
     Trials that failed are tried again by a rerun. Where all have ended nothing is computed, and no features are read.
     """
     rows = chosen(root.config.tune.rows)
+    _refuse_unmade(root)
     samples(root, root.config.tune.stream)  # refuses what makes no sense before anything is deleted or begun
     inputs = tune_inputs(root)
     fingerprint = begin(root, "tune", inputs)
@@ -50,6 +53,21 @@ def tune_rnn(
             _sweep(sweep, _smallest_first(sweep, held, waiting), held, cluster, on_progress)
     on_stage("tables")
     return write_table1(root, fingerprint, baseline or average(sweep, held))
+
+
+def _refuse_unmade(root: Root) -> None:
+    """InputError where the stream of the sweep is not there, and no verb would make it with these settings."""
+    stream, asked = root.config.tune.stream, root.config.streams
+    if stream in wanted(root.config) or root.begun(stream):
+        return
+    if imported(root.config):
+        raise InputError(f"tune.stream={stream}: features were imported as {', '.join(asked)} alone; name one of these")
+    then = "" if STREAMS[stream].decoded else f" and `actionrec train {STREAMS[stream].verb}`"
+    raise InputError(
+        f"tune.stream={stream}: there are no such features here, and streams={list(asked)} does not ask for them; run "
+        f"`actionrec extract --set tune.stream={stream} --set tune.in_run=true`{then} first, or name a stream that is "
+        "there"
+    )
 
 
 def _trials(rows: Sequence[Architecture], seeds: Sequence[int]) -> list[Trial]:

@@ -212,8 +212,9 @@ def _mean_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 
 def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
+    stream = root.config.tune.stream
     made_by = (
-        f"Data: {provenance.dataset(root)}. Stream: {root.config.tune.stream}; weights: {provenance.weights(root)}. "
+        f"Data: {provenance.dataset(root)}. Stream: {stream}; weights: {provenance.weights(root, [stream])}. "
         f"Seeds: {', '.join(map(str, root.config.seeds))}. Sweep: {fingerprint}."
     )
     files = {

@@ -26,7 +26,8 @@ from actionrec.storage.store import Store, open_store
 from actionrec.table1.architectures import Architecture
 from actionrec.table1.outcomes import BASELINE, Outcome, write_outcome
 from actionrec.training.batches import BatchPlan, DirectData
-from actionrec.training.rnn import RnnSpec, SequenceLoader
+from actionrec.training.rnn import RnnSpec
+from actionrec.training.sequences import SequenceLoader
 
 Held = Mapping[str, NDArray[np.float32]]  # video_id -> [L, E]
 JUDGED_AT_ONCE = 64  # videos

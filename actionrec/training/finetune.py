@@ -25,10 +25,10 @@ from actionrec.features.frame_cnn import build_frame_cnn, mean_std, normalize, s
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
 from actionrec.storage.importing import refuse_imported
-from actionrec.storage.models import Model
-from actionrec.storage.root import Root, begin
+from actionrec.storage.models import Model, finished
+from actionrec.storage.root import Root, begin, record
 from actionrec.storage.samples import Sample, Samples, class_labels
-from actionrec.storage.sources import source_folder
+from actionrec.storage.sources import refuse_absent, source_folder
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef, load, prepare_untuned
 from actionrec.training.batches import Arrays
@@ -52,7 +52,8 @@ def train_spatial(
     Returns the model: the network's own tensors, without the classifier that it was tuned with. A video that cannot be
     decoded is done without, and stands with its reason under "left_out" in the model's config.
 
-    Raises InputError where fine-tuning is off, the network has fewer blocks, or the catalog cannot be trained on.
+    Raises InputError where fine-tuning is off, the network has fewer blocks, or the catalog cannot be trained on;
+    GoneError, before anything is written, where it is to be trained and no video is there any more.
     """
     config = root.config
     if config.finetune.blocks == 0:
@@ -63,6 +64,8 @@ def train_spatial(
     catalog = root.catalog()
     if wrong := problems(catalog):
         raise InputError(f"{root.store.url}: {wrong[0]}")
+    if not _is_finished(root):  # else every video would be noted as one to leave out, also once it is back
+        refuse_absent(root, catalog)
     on_stage("weights")
     network = build_frame_cnn(config.frame.model)
     upper_blocks(network, config.finetune.blocks)  # refuses a number too high before anything is deleted or begun
@@ -93,6 +96,13 @@ def train_spatial(
     )
     (model,) = train(root, [spec], verbose=verbose, on_progress=on_epoch, on_stage=on_stage)
     return model
+
+
+def _is_finished(root: Root) -> bool:
+    """Whether nothing is to be trained any more."""
+    if STAGE in root.replaced or not root.begun(STAGE):
+        return False
+    return finished(root.output, layout.model(layout.FRAME_CNN), record(root, STAGE)["fingerprint"])
 
 
 def _samples(catalog: pa.Table) -> Samples:

@@ -17,12 +17,13 @@ import torch
 from actionrec import __version__
 from actionrec.blame import said
 from actionrec.cluster.board import Start, log, place
-from actionrec.config import Config, random_networks
+from actionrec.config import Config
 from actionrec.errors import ActionrecError, InputError
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.loop import Workers, fit
 from actionrec.storage import models
 from actionrec.storage.store import Store, open_store
+from actionrec.storage.streams import random_networks, wanted
 from actionrec.training.batches import BatchPlan
 from actionrec.training.progress import TrainingProgress
 from actionrec.training.ray_batches import RayData
@@ -111,6 +112,7 @@ def _train_one(job: TrainingJob, spec: TrainingSpec, ledger: Any, report: Callab
             data,
             spec.training,
             seed=spec.seed,
+            objective=spec.objective,
             replica=ray.train.torch.prepare_model(network, move_to_device=False),
             workers=workers,
             device=str(device),
@@ -135,7 +137,7 @@ def _provenance(job: TrainingJob, workers: Workers, best_epoch: int) -> dict[str
     return {
         "best_epoch": best_epoch,
         "workers": workers.size,
-        "random_networks": random_networks(job.config),
+        "random_networks": random_networks(job.config, wanted(job.config)),
         "versions": {"actionrec": __version__, "torch": torch.__version__, "ray": ray.__version__},
         "python": platform.python_version(),
     }

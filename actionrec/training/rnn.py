@@ -1,60 +1,26 @@
 """The recurrent networks (V.D): what they are trained on, and their training, which ends in video embeddings."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from actionrec.config import Config, Rnn
+from actionrec.config import Rnn
 from actionrec.errors import InputError
 from actionrec.learning.loop import TrainingData, Workers
-from actionrec.learning.rnn import SequenceClassifier, pad, standardization
+from actionrec.learning.rnn import SequenceClassifier
 from actionrec.storage import layout
 from actionrec.storage.models import Model, finished, seeded
 from actionrec.storage.root import Root, begin, made_from, record
-from actionrec.storage.samples import Sample, learnt_inputs, made_with, read_sequences, samples, store_of
-from actionrec.storage.store import open_store
-from actionrec.training.batches import BEFORE, Arrays
+from actionrec.storage.samples import learnt_inputs, samples
+from actionrec.storage.stages import named
 from actionrec.training.embed import embed_videos
 from actionrec.training.progress import NOBODY, TrainingListener
 from actionrec.training.ray_train import train
+from actionrec.training.sequences import SequenceLoader, sequence_loader, standardize
 from actionrec.training.spec import TrainingSpec
-
-
-@dataclass(frozen=True)
-class SequenceLoader:
-    """A stream's sequences of embeddings, padded to the longest of their batch."""
-
-    config: Config
-    store_url: str
-    stream: str
-    width: int
-    features: str  # the fingerprint of their files
-    drop_ragged = False
-
-    def load(self, samples: Sequence[Sample], epoch: int, training: bool) -> list[NDArray[np.float32]]:
-        store = open_store(self.store_url, self.config.storage)
-        ids = [sample.video_id for sample in samples]
-        sequences = read_sequences(store, self.stream, samples[0].part, ids, self.features)
-        for video_id, sequence in sequences.items():
-            if sequence.shape[1] != self.width:
-                raise InputError(
-                    f"{store.url}: {video_id!r} has {self.stream} embeddings of {sequence.shape[1]} numbers, others "
-                    f"{self.width}; use --replace {self.stream}"
-                )
-        return list(sequences.values())
-
-    def collate(self, items: Sequence[NDArray[np.float32]]) -> Arrays:
-        x_BLE, lengths = pad(items or [np.zeros((1, self.width), np.float32)])
-        return {"x": x_BLE, "lengths": lengths}
-
-    def inputs(self, tensors: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        return tensors["x"], tensors["lengths"]
 
 
 @dataclass(frozen=True)
@@ -71,22 +37,8 @@ class RnnSpec(TrainingSpec):
         return SequenceClassifier(self.training, self.loader.width, len(self.labels))
 
     def prepare(self, network: nn.Module, data: TrainingData, workers: Workers) -> None:
-        """Mean and scale of each input over all training frames."""
-        if not self.training.standardize:
-            return
-        sums = torch.zeros(2, self.loader.width, dtype=torch.float64)
-        count = torch.zeros(1, dtype=torch.float64)
-        for batch in data.training(BEFORE):
-            x_BLE, lengths = (tensor.cpu() for tensor in batch.inputs)
-            real_BL = (torch.arange(x_BLE.shape[1]) < lengths[:, None]) & (batch.weight.cpu()[:, None] > 0)
-            frames = x_BLE[real_BL].double()
-            sums += torch.stack([frames.sum(0), frames.square().sum(0)])
-            count += len(frames)
-        device = next(network.buffers()).device
-        totals = [workers.total(tensor.to(device)).cpu() for tensor in (sums, count)]
-        mean, scale = standardization(totals[0][0], totals[0][1], totals[1].item())
-        network.get_buffer("mean").copy_(mean)
-        network.get_buffer("scale").copy_(scale)
+        if self.training.standardize:
+            standardize([cast("SequenceClassifier", network)], data, workers)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -104,11 +56,12 @@ def train_rnn(
     """Train a recurrent network for each of `streams` (default: all that are fused) and each seed.
 
     Only these are replaced, if any are to be. Once the networks of all fused streams are there, embeds every video. A
-    video without a stream trains none of it.
+    video without a stream trains none of it. InputError where a stage is to be replaced that is not made.
     """
     if unknown := set(streams) - set(root.config.streams):
         raise InputError(f"--stream {min(unknown)}: it is not among streams={list(root.config.streams)}")
     chosen = tuple(streams) or root.config.streams
+    _refuse_in_vain(root, chosen)
     for stream in chosen:
         samples(root, stream)  # refuses what makes no sense before anything is deleted or begun
     root = root.sparing([layout.rnn(stream) for stream in root.config.streams if stream not in chosen])
@@ -123,12 +76,25 @@ def train_rnn(
     return trained
 
 
+def _refuse_in_vain(root: Root, chosen: Sequence[str]) -> None:
+    """InputError about a --replace that --stream leaves without effect. `--replace rnn` means what is chosen of it."""
+    if set(named("rnn")) <= set(root.replaced):
+        return
+    for stream in (stream for stream in root.config.streams if stream not in chosen):
+        network = layout.rnn(stream)
+        if network in root.replaced:
+            raise InputError(
+                f"--replace {network}: --stream leaves {stream} out; add --stream {stream}, or leave this --replace out"
+            )
+        if "embeddings" in root.replaced and not all(_is_finished(root, network, seed) for seed in root.config.seeds):
+            raise InputError(
+                f"--replace embeddings: they are made once every network is there, and {network} is not; leave "
+                "--stream or this --replace out"
+            )
+
+
 def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSpec:
     found = samples(root, stream)
-    store = store_of(root, stream)
-    first = found.videos[0]
-    features = made_with(root, stream)
-    width = read_sequences(store, stream, first.part, [first.video_id], features)[first.video_id].shape[1]
     network = layout.rnn(stream)
     return RnnSpec(
         network,
@@ -139,7 +105,7 @@ def _rnn(root: Root, stream: str, seed: int, fingerprint: str) -> RnnSpec:
         found.labels,
         found.of("train"),
         found.of("val"),
-        SequenceLoader(root.config, store.url, stream, width, features),
+        sequence_loader(root, found),
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from actionrec.config import Training
-from actionrec.learning.loop import TrainingData, Workers
+from actionrec.learning.loop import Objective, TrainingData, Workers, classify
 from actionrec.storage.samples import Sample
 from actionrec.training.batches import Loader
 
@@ -35,6 +35,11 @@ class TrainingSpec(abc.ABC):
     @abc.abstractmethod
     def build(self) -> nn.Module:
         """The untrained network, from torch's current seed."""
+
+    @property
+    def objective(self) -> Objective:
+        """What is minimised, and what counts as right."""
+        return classify
 
     def prepare(self, network: nn.Module, data: TrainingData, workers: Workers) -> None:  # noqa: B027 - not all need it
         """What must be known of the training data before the first epoch. `data` gives epoch BEFORE for that."""

@@ -131,6 +131,15 @@ def test_a_part_without_rows_has_the_schema_too(stream: str) -> None:
     assert stream not in DECODED or table.equals(streams().table(stream, []))
 
 
+@pytest.mark.parametrize("stream", [name for name in DECODED if not STREAMS[name].of_pictures])
+@pytest.mark.parametrize("name", MEDIA)
+def test_a_stream_that_looks_at_no_pictures_is_the_same_without_them(name: str, stream: str) -> None:
+    heard = dataclasses.replace(decoded(name), frames_THWC=decoded(name).frames_THWC[:0])
+    found, expected = streams().compute(heard, [stream])[stream].row, row(name, stream)
+    assert (found is None) == (expected is None)
+    assert all(np.array_equal(found[column], value) for column, value in (expected or {}).items() if found)
+
+
 @pytest.mark.parametrize("stream", STREAMS)
 def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
     found = dict(row("mp4", stream) or {})

@@ -92,7 +92,7 @@ class Life(PartWorker):
     def stored(self) -> dict[str, pa.Table]:
         return {key: parquet.read_table(io.BytesIO(data)) for key, data in self._root.data.items()}  # type: ignore[attr-defined]
 
-    def _load(self, video: VideoFile) -> Loaded:
+    def _load(self, video: VideoFile, pictures: bool) -> Loaded:
         self._loading(video.video_id)
         return Loaded(video)
 

@@ -206,6 +206,27 @@ def test_of_a_part_that_was_cut_off_between_two_streams_only_the_rest_is_compute
     assert stored(part) == before
 
 
+def test_pictures_are_made_of_no_video_that_lacks_only_its_sound(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, facts, asked = stored(part), part.mark("audio"), list[bool]()
+    decode = part.worker._decode
+
+    def watched(data: bytes, segment: Any, pictures: bool) -> Any:
+        asked.append(pictures)
+        return decode(data, segment, pictures)
+
+    monkeypatch.setattr(part.worker, "_decode", watched)
+    part.store.delete(layout.commit_mark("audio", 0))
+    part.run()
+    assert asked == [False, False, False]
+    assert stored(part) == before
+    counted = [[(row["video_id"], row["frames_decoded"]) for row in rows] for rows in (part.mark("audio"), facts)]
+    assert counted[0] == counted[1]
+    (part.source / "second.mp4").write_bytes(GOOD["second.mp4"])
+    reopening.failed(part.root, STREAMS)
+    part.run()
+    assert asked[3:] == [True]
+
+
 def test_one_that_computes_another_stream_meanwhile_is_not_disturbed(part: Part) -> None:
     """Two drivers, each with streams of its own: what either has committed stands."""
     before = stored(part)

@@ -35,13 +35,26 @@ def test_a_session_whose_work_fails_ends_with_its_sentence() -> None:
     print(dict(ended))
 
 
-@pytest.mark.parametrize("after_s", [0.0, 0.7])  # before the driver has found it; about when the driver joins it
-def test_a_raylet_that_dies_at_its_start_ends_the_run_with_a_sentence(after_s: float) -> None:
+def test_a_raylet_that_does_not_come_up_is_started_once_more() -> None:
     with Driver("refuse", script=JOB) as driver:
-        driver.wait_until(lambda: bool(driver.processes(RAYLET)))
-        time.sleep(after_s)
-        os.kill(driver.processes(RAYLET)[0], signal.SIGKILL)
+        kill_the_raylet(driver)  # before the driver has found it
+        assert driver.wait() == KINDS["refuse"][1], driver.output()
+        assert not driver.orphans()
+        said = driver.output().strip().splitlines()
+    assert said[0].startswith("warning: ") and "started once more" in said[0], said
+    assert KINDS["refuse"][2] in said[-1], said
+
+
+def test_a_raylet_that_dies_as_it_is_joined_ends_the_run_with_a_sentence() -> None:
+    with Driver("refuse", script=JOB) as driver:
+        kill_the_raylet(driver, after_s=0.7)
         assert driver.wait() != 0, driver.output()
         assert not driver.orphans(b"failing_job", b"lastword")
         said = driver.output().strip().splitlines()
     assert said[-1].startswith("error: ") and "Traceback" not in "\n".join(said), said
+
+
+def kill_the_raylet(driver: Driver, after_s: float = 0.0) -> None:
+    driver.wait_until(lambda: bool(driver.processes(RAYLET)))
+    time.sleep(after_s)
+    os.kill(driver.processes(RAYLET)[0], signal.SIGKILL)

@@ -8,17 +8,21 @@ import sys
 
 from ray.cluster_utils import Cluster
 
+from actionrec.cluster.start import turn
+
 STORE_BYTES = 80 * 2**20  # Ray's least
 
 
 def main() -> None:
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    with turn():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
     print(cluster.address, flush=True)
     nodes = []
     try:
         for line in sys.stdin:
             if line.strip() == "add":
-                nodes.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
+                with turn():
+                    nodes.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES))
                 cluster.wait_for_nodes()
             else:
                 cluster.remove_node(nodes.pop(0), allow_graceful=False)

@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from actionrec.cluster.start import turn
+
 START_S = 60.0
 STOP_S = 3.0  # after which what still runs is killed
 
@@ -78,6 +80,16 @@ class Head:
 def head(token: str, num_cpus: int) -> Iterator[Head]:
     """Start a head with its own ports, folder and environment; end all that it started, and remove the folder."""
     folder = Path(tempfile.mkdtemp(prefix="ray-head-"))  # short: the path of a Unix socket has 107 bytes
+    with contextlib.ExitStack() as stops:
+        stops.callback(shutil.rmtree, folder)
+        with turn():  # the limit of Ray's own start is a head's too
+            started, process = _begin(folder, token, num_cpus)
+            stops.callback(_stop, process, folder)
+            _wait_until_it_answers(started, process)
+        yield started
+
+
+def _begin(folder: Path, token: str, num_cpus: int) -> tuple[Head, subprocess.Popen[bytes]]:
     gcs, dashboard, client, agent, metrics = free_ports(5)
     started = Head(folder, token, dashboard, _environment(folder, token))
     command = started.ray("start", "--head", "--block", f"--num-cpus={num_cpus}", "--disable-usage-stats")
@@ -89,12 +101,7 @@ def head(token: str, num_cpus: int) -> Iterator[Head]:
         process = subprocess.Popen(
             command, env=started.environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
         )
-    try:
-        _wait_until_it_answers(started, process)
-        yield started
-    finally:
-        _stop(process, folder)
-        shutil.rmtree(folder)
+    return started, process
 
 
 def processes_of(folder: Path) -> set[int]:

@@ -10,6 +10,7 @@ import pytest
 
 from actionrec import schema
 from actionrec.extraction.extract import begin_streams
+from actionrec.show import console
 from actionrec.storage import layout, parts
 from actionrec.storage.root import open_root
 from actionrec.storage.streams import STREAMS, extracted
@@ -40,14 +41,18 @@ def fill(folder: Path, source: Path, ids: list[str]) -> None:
 
 
 def test_all_that_another_root_has_is_taken_and_nothing_is_computed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = tmp_path / "videos"
     ids = write_clips(source, range(4))
     other, mine = (new_root(tmp_path / name / "root", source) for name in ("other", "mine"))
     fill(other, source, ids)
     before = snapshot(other)
-    assert actionrec("extract", "--root", mine, "--reuse", other) == 0
+    shown: list[tuple[int, ...]] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(console.Display, "update", lambda self, *given: shown.append(given))
+        assert actionrec("extract", "--root", mine, "--reuse", other) == 0
+    assert shown == [(2, 4), (4, 4)]
     said = " ".join("".join(capsys.readouterr()).split())
     for stream in ("flow", "spatial", "audio"):
         assert f"{stream} of 4 videos taken from {other}" in said

@@ -22,7 +22,7 @@ from actionrec.storage.samples import learnt_inputs, made_with, samples
 from actionrec.training import motion_cnn, rnn
 from actionrec.training.batches import BatchPlan, DirectData
 from actionrec.training.ray_batches import RayData
-from actionrec.training.rnn import SequenceLoader
+from actionrec.training.sequences import SequenceLoader
 from tests.tiny_features import SETTINGS, WIDTHS, Clip, clips, make_root, settings_file, write_stream
 from tests.tiny_roots import Stamp, actionrec, snapshot
 

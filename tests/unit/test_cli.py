@@ -28,6 +28,7 @@ SURFACE = {
     "tune rnn": ON_A_ROOT,
     "tune svm": ON_A_ROOT,
     "evaluate": ON_A_ROOT,
+    "baseline": {"NAME"} | ON_A_ROOT,
     "anomaly": {"--holdout"} | ON_A_ROOT,
     "report": COMMON | {"--root"},
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},

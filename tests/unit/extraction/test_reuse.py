@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from actionrec import schema
+from actionrec.config import Storage
 from actionrec.errors import ActionrecError, InputError
 from actionrec.extraction import reuse
 from actionrec.extraction.part import VideoFile
@@ -20,6 +21,7 @@ from actionrec.storage import layout, parts, reopening, replacing
 from actionrec.storage.records import dumped
 from actionrec.storage.reopening import Kept
 from actionrec.storage.root import Root, begin, open_root, record
+from actionrec.storage.store import open_store
 from actionrec.storage.streams import STREAMS
 from tests.earlier_roots import unpack
 from tests.interposing import Cut, Once, before_each_change
@@ -84,12 +86,12 @@ def rename(folder: Path, name: str) -> None:
         root.store.put(layout.stage(stream), dumped(found | {"fingerprint": name, "inputs": inputs}))
 
 
-def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] = IDS) -> Taken:
+def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] = IDS, **more: Any) -> Taken:
     """Into parts of `size` videos."""
     plan = {part: list(ids[start : start + size]) for part, start in enumerate(range(0, len(ids), size))}
     videos = {i: VideoFile(i, i, 1) for i in ids}
     lacking = {part: [s for s in DECODED if part not in parts.committed(mine.store, s)] for part in plan}
-    return take(mine, another(mine, other.store.url), lacking, plan, videos)
+    return take(mine, another(mine, other.store.url), lacking, plan, videos, **more)
 
 
 def growing(other: Root, without: Sequence[str]) -> Root:
@@ -127,6 +129,32 @@ def test_equal_streams_are_taken_and_committed_however_the_parts_are_cut(size: i
     found = parts.reconcile(mine.store, IDS, dict.fromkeys(DECODED, "mine"))
     assert (found.ok, found.no_audio, found.missing) == (12, 4, ())
     assert files(other) == before
+
+
+def test_how_far_it_is_is_told_part_by_part(mine: Root, other: Root) -> None:
+    told: list[tuple[int, int]] = []
+    taken(mine, other, on_videos=lambda done, videos: told.append((done, videos)))
+    assert told == [(5, 12), (10, 12), (12, 12)]
+
+
+def test_a_root_in_a_bucket_takes_from_another_what_one_in_a_folder_takes(
+    mine: Root, other: Root, s3_bucket: tuple[str, str]
+) -> None:
+    def in_bucket(root: Root, name: str) -> Root:
+        url, storage = f"s3://{s3_bucket[1]}/reuse/{name}", {"endpoint_url": s3_bucket[0]}
+        store = open_store(url, Storage(**storage))
+        for key, data in files(root).items():
+            store.put(key, data)
+        return open_root(url, [{"storage": storage}])
+
+    my_bucket, other_bucket = in_bucket(mine, "mine"), in_bucket(other, "other")
+    before = files(other_bucket)
+    said = taken(my_bucket, other_bucket).said
+    assert said == taken(mine, other).said.replace(other.store.url, other_bucket.store.url)
+    assert files(my_bucket) == files(mine)
+    assert files(other_bucket) == before
+    with pytest.raises(InputError, match="the root itself"):
+        another(other_bucket, f"{other_bucket.store.url}/")
 
 
 def test_files_of_the_same_name_and_part_are_copied_as_they_are(tmp_path: Path, source: Path, other: Root) -> None:

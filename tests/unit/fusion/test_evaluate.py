@@ -140,7 +140,6 @@ def test_a_refitted_model_has_a_row_more_and_leaves_the_others_as_they_are(tmp_p
     names = ("method", "val_top1", "top1", "best_on_validation")
     others = [row for row in rows[1] if row is not more]
     assert [[row[n] for n in names] for row in rows[0]] == [[row[n] for n in names] for row in others]
-    assert "fitted on train and validation" in table(refitted, "table2")["system"].tolist()[1]
 
 
 def test_one_seed_has_no_deviation(tmp_path: Path) -> None:
@@ -161,17 +160,6 @@ def test_predictions_hold_every_video_and_agree_with_the_confusion(root: Root) -
     confusion = table(root, "confusion")
     assert {(row.label, row.predicted) for row in confusion.itertuples()} == pairs
     assert confusion["videos"].sum() == len(test) == table(root, "classes")["n_test"].sum()
-
-
-def test_table_two_says_what_is_published_and_what_is_measured(root: Root) -> None:
-    rows = table(root, "table2").to_dict("records")
-    assert [(row["source"], row["dataset"].split(":")[0]) for row in rows] == [
-        ("published", "UCF101"),
-        ("measured", "nowhere"),
-    ]
-    assert rows[0]["top1"] == 0.931 and "random" in rows[1]["weights"] and list(rows[1]["seeds"]) == [0, 1]
-    text = Path(root.store.url, "tables/table2.md").read_text()
-    assert "random" in text and "93.1 %" in text
 
 
 def test_what_is_judged_is_not_judged_again(root: Root) -> None:

@@ -118,6 +118,12 @@ def test_a_network_with_attention_of_before_heads_were_counted_is_the_same_netwo
     ]
 
 
+def test_tensors_have_the_names_of_stored_networks() -> None:
+    names = list(build(Rnn(units=8, layers=1, bidirectional=False)).state_dict())
+    recurrent = [f"recurrent.{kind}_l0" for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
+    assert names == ["mean", "scale", *recurrent, "head.weight", "head.bias"]
+
+
 def test_best_row_has_1024_numbers_of_2048_inputs() -> None:
     with torch.device("meta"):
         assert SequenceClassifier(Rnn(), 1536, 101).embedding_width == 1024

@@ -1,5 +1,6 @@
 """A decoder child may die, stall, starve or lie: its video fails with a reason, and the next one is decoded."""
 
+import functools
 import json
 import os
 import resource
@@ -8,19 +9,20 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from actionrec.config import Clip, Limits
 from actionrec.errors import ActionrecError, Reason, VideoError
-from actionrec.media.decode import decode
+from actionrec.media.decode import Segment, decode
 from actionrec.media.isolate import Decoder
-from tests import media_files
+from tests import media_files, media_mixes
 
 CLIP = Clip(width=64, height=48)
 GREETING = textwrap.dedent("""
@@ -68,6 +70,37 @@ def test_the_child_gives_what_decoding_in_this_process_gives(decoder: Decoder, m
     for name, value in ours.items():
         assert type(value) is type(theirs[name])
         assert np.array_equal(value, theirs[name]), name
+
+
+@pytest.mark.parametrize("segment", [None, Segment(0.3, 1.5), Segment(2.4, None)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        media_files.good_mp4,
+        media_files.good_avi,
+        media_files.broken_audio,
+        media_files.audio_44_khz_avi,
+        media_files.variable_rate,
+        media_files.flipped_avi,
+        media_files.truncated_mp4,
+        media_mixes.recording,
+        media_mixes.longer_sound,
+        functools.partial(media_mixes.copied, "mpegts", media_mixes.recording(), media_mixes.recording()),
+    ],
+)
+def test_without_pictures_all_else_is_the_same(
+    decoder: Decoder, make: Callable[[], bytes], segment: Segment | None
+) -> None:
+    found: list[dict[str, Any]] = []
+    for pictures in (True, False):
+        try:
+            found.append(asdict(decoder.decode(make(), segment, pictures=pictures)))
+        except VideoError as error:
+            found.append({"frames_THWC": np.empty(0), "error": str(error)})
+    frames = [each.pop("frames_THWC") for each in found]
+    assert len(frames[1]) == 0 and ("error" in found[0] or len(frames[0]) == len(found[0]["pts_ticks"]))
+    for name, value in found[0].items():
+        assert np.array_equal(value, found[1][name]), name
 
 
 @pytest.mark.parametrize(
@@ -143,6 +176,16 @@ HONEST_BYTES = 64 * 48 * 3 + 8
 def test_a_child_that_tells_the_truth_is_believed() -> None:
     with Decoder(CLIP, Limits(), command=answering(HONEST, HONEST_BYTES)) as decoder:
         assert decoder.decode(b"a video").frames_THWC.shape == (1, 48, 64, 3)
+    with Decoder(CLIP, Limits(), command=answering(HONEST, 8)) as decoder:
+        assert decoder.decode(b"a video", pictures=False).frames_THWC.shape == (0, 48, 64, 3)
+
+
+def test_a_child_that_sends_pictures_that_nobody_wants_is_not_believed() -> None:
+    with (
+        Decoder(CLIP, Limits(), command=answering(HONEST, HONEST_BYTES)) as decoder,
+        pytest.raises(VideoError, match="makes no sense"),
+    ):
+        decoder.decode(b"a video", pictures=False)
 
 
 @pytest.mark.parametrize(

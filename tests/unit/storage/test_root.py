@@ -166,7 +166,7 @@ def test_a_record_of_another_format_or_that_is_damaged_is_refused(tmp_path: Path
 def test_what_follows_from_a_stage_is_what_is_made_from_it() -> None:
     plain, uniform = load([]), load([{"sampling": {"method": "uniform"}}])
     assert following(["audio"], [plain]) == [
-        *("audio", "rnn-audio", "embeddings", "svm", "fusion", "evaluate", "anomaly"),
+        *("audio", "rnn-audio", "embeddings", "multi_stream", "svm", "fusion", "evaluate", "table2", "anomaly"),
     ]
     assert {"spatial", "rnn-spatial", "motion_cnn", "motion"} <= set(following(["flow"], [plain]))
     assert "spatial" not in following(["flow"], [load([{"sampling": {"method": "uniform"}}])])

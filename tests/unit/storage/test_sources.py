@@ -1,5 +1,6 @@
 """A catalog keeps up with its source, and never forgets a video that features were made of."""
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from actionrec import schema
 from actionrec.errors import GoneError, InputError
 from actionrec.storage import layout, parts
 from actionrec.storage.root import Root, open_root
-from actionrec.storage.sources import catalog, kept
+from actionrec.storage.sources import catalog, kept, refuse_absent, refuse_needed
 from actionrec.storage.streams import STREAMS
 from tests.tiny_features import begin_streams
 
@@ -329,3 +330,58 @@ def test_a_bucket_that_is_gone_is_a_source_that_is_gone(s3_bucket: tuple[str, st
     layers = [{"data": {"source": "s3://moved-away/videos"}, "storage": {"endpoint_url": s3_bucket[0]}}]
     with pytest.raises(GoneError, match="no bucket moved-away"):
         catalog(open_root(str(tmp_path), layers))
+
+
+@pytest.mark.parametrize("left", [None, "a/notes.txt", "c/renamed.mp4"])
+def test_an_extraction_that_needs_a_source_that_is_gone_is_refused(source: Path, left: str | None) -> None:
+    extracted(source, failed="a/1.mp4")
+    shutil.rmtree(source)
+    if left:
+        (source / left).parent.mkdir(parents=True)
+        (source / left).write_text("of the move")
+    root = opened(source)
+    refuse_needed(root, root.catalog(), retry_failed=False)  # nothing needs it
+    with pytest.raises(GoneError, match=rf"^{source}: .* 1 of 4 videos have still .*bring it back"):
+        refuse_needed(root, root.catalog(), retry_failed=True)
+    with pytest.raises(GoneError, match=rf"^{source}: none of the 4 catalogued videos .*bring them back$"):
+        refuse_needed(opened(source, replace="extract"), root.catalog(), retry_failed=False)
+
+
+def test_a_source_of_which_one_catalogued_file_is_left_is_not_gone(source: Path) -> None:
+    table = catalog(opened(source)).table
+    for name in ("a/1.mp4", "a/2.mp4", "b/3.mp4"):
+        (source / name).unlink()
+        refuse_absent(opened(source), table)
+    (source / "b/4.mp4").unlink()
+    with pytest.raises(GoneError):
+        refuse_absent(opened(source), table)
+
+
+def test_videos_that_were_never_there_are_failures_and_no_source_that_is_gone(source: Path) -> None:
+    table = catalog(opened(source)).table
+    nowhere = pa.nulls(table.num_rows, table.schema.field("bytes").type)
+    shutil.rmtree(source)
+    refuse_absent(opened(source), table.set_column(table.schema.get_field_index("bytes"), "bytes", nowhere))
+
+
+def test_a_bucket_that_is_gone_or_emptied_is_missed_by_an_extraction(
+    s3_bucket: tuple[str, str], tmp_path: Path
+) -> None:
+    import boto3
+
+    endpoint, bucket = s3_bucket
+    client = boto3.client("s3", endpoint_url=endpoint)
+    for name in ("a/1.mp4", "b/2.mp4"):
+        client.put_object(Bucket=bucket, Key=f"moving/{name}", Body=b"x")
+    layers = [{"data": {"source": f"s3://{bucket}/moving"}, "storage": {"endpoint_url": endpoint}}]
+    catalog(open_root(str(tmp_path), layers))
+    root = open_root(str(tmp_path), layers)
+    client.delete_object(Bucket=bucket, Key="moving/a/1.mp4")
+    refuse_absent(root, root.catalog())
+    client.delete_object(Bucket=bucket, Key="moving/b/2.mp4")
+    with pytest.raises(GoneError, match=f"^s3://{bucket}/moving: .* 2 of 2 videos have still"):
+        refuse_needed(root, root.catalog(), retry_failed=False)
+    other = dataclasses.replace(root.config.data, source="s3://moved-away/videos")
+    moved = dataclasses.replace(root, config=dataclasses.replace(root.config, data=other))
+    with pytest.raises(GoneError, match="s3://moved-away/videos"):
+        refuse_needed(moved, root.catalog(), retry_failed=False)

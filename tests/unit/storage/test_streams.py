@@ -7,9 +7,10 @@ import pytest
 
 from actionrec import config
 from actionrec.errors import InputError
+from actionrec.storage import provenance
 from actionrec.storage.root import open_root
 from actionrec.storage.stages import STAGES
-from actionrec.storage.streams import STREAMS, above, extracted, wanted
+from actionrec.storage.streams import STREAMS, above, extracted, random_networks, wanted
 
 
 @pytest.mark.parametrize(
@@ -41,6 +42,36 @@ def test_a_stream_that_there_is_not_is_named_with_those_that_there_are(
         open_root(str(tmp_path), [settings])
     with pytest.raises(InputError, match=words):
         wanted(config.load([settings]))
+
+
+RANDOM = {name: {"weights": "random"} for name in ("flow", "frame")} | {"audio": {"weights": "random", "pca": False}}
+UNIFORM = {"sampling": {"method": "uniform"}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "streams", "expected"),
+    [
+        ({}, ["spatial", "motion", "audio"], []),
+        (RANDOM, ["spatial", "motion", "audio"], ["flow", "frame", "audio"]),
+        (RANDOM, ["spatial"], ["flow", "frame"]),
+        (RANDOM | UNIFORM, ["spatial"], ["frame"]),
+        (RANDOM | UNIFORM, ["motion"], ["flow", "frame"]),
+        (RANDOM | {"flow": {"model": "dis", "weights": "random"}}, ["spatial"], ["frame"]),
+        (RANDOM | {"frame": {"weights": "pretrained"}}, ["motion", "audio"], ["flow", "audio"]),
+        (RANDOM, ["audio"], ["audio"]),
+        (RANDOM | {"data": {"dataset": "features"}}, ["spatial"], []),
+    ],
+)
+def test_only_networks_that_were_used_are_called_random(
+    settings: dict[str, Any], streams: list[str], expected: list[str]
+) -> None:
+    assert random_networks(config.load([settings]), streams) == expected
+
+
+def test_no_table_speaks_of_a_network_that_nothing_it_shows_was_made_by(tmp_path: Path) -> None:
+    root = open_root(str(tmp_path), [RANDOM, UNIFORM, {"streams": ["spatial"], "tune": {"stream": "audio"}}])
+    assert provenance.weights(root) == "random (frame)"
+    assert provenance.weights(root, [root.config.tune.stream]) == "random (audio)"
 
 
 def test_what_a_stream_is_made_from_comes_before_it() -> None:

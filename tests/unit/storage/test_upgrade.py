@@ -63,6 +63,18 @@ def test_nothing_that_was_made_is_touched_and_a_second_call_does_nothing(root: P
     assert files(root) == after
 
 
+def test_a_root_in_a_bucket_becomes_what_one_in_a_folder_becomes(
+    release: str, root: Path, s3_bucket: tuple[str, str]
+) -> None:
+    storage = {"endpoint_url": s3_bucket[0]}
+    store = open_store(f"s3://{s3_bucket[1]}/upgraded/{release}", Storage(**storage))
+    for name, data in files(root).items():
+        store.put(name, data)
+    assert upgrade(open_of_any_release(store.url, [{"storage": storage}])) == upgraded(root) != Upgraded()
+    assert {key: store.read(key) for key in store.sizes()} == files(root)
+    assert upgrade(open_of_any_release(store.url, [{"storage": storage}])) == Upgraded()
+
+
 def test_what_is_begun_again_finds_no_difference_and_the_names_of_before(root: Path) -> None:
     before = {path.stem: json.loads(path.read_bytes())["fingerprint"] for path in (root / "stages").glob("*.json")}
     upgraded(root)

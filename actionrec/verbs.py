@@ -398,6 +398,8 @@ def upgrade(root: "Root") -> None:
         found = rename(root, on_parts=display.update)
     if found.stages:
         said = f"upgraded; {found.parts:,} parts, and {', '.join(found.stages)} are as they were"
+    elif found.removed:
+        said = f"was upgraded before; {found.removed:,} left over from the earlier release, now removed"
     else:
         said = "nothing to upgrade"
     console.out.print(f"{root.store.url}: {said}", markup=False)

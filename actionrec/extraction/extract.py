@@ -65,8 +65,8 @@ def extract(
     if not streams:
         raise InputError("streams: none is named, so there is nothing to extract; name one, such as [spatial]")
     refuse_needed(root, catalog, retry_failed)
+    other = another(root, reuse) if reuse is not None else None
     on_stage("weights")
-    other = another(root, reuse) if reuse else None
     weights = prepare(root.config, root.store, streams)
     made = begin_streams(root, streams, weights)
     on_stage("plan")

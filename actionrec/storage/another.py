@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +10,7 @@ import pyarrow as pa
 from actionrec import schema
 from actionrec.config import Storage
 from actionrec.errors import DamagedError, InputError
-from actionrec.storage import earlier, layout
+from actionrec.storage import earlier, layout, records
 from actionrec.storage.records import FORMAT
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import STAGES, differing
@@ -21,18 +21,24 @@ FACTS = pa.schema([schema.CATALOG.field(name) for name in ("video_id", "bytes", 
 
 
 class Another:
-    """What another root has made. Files that are damaged count as not there, and are named in `warnings`."""
+    """What another root has made. What says which videos it has, and how a stream was made, must be whole. Other files
+    that are damaged count as not there, and are named in `warnings`."""
 
-    def __init__(self, url: str, storage: Storage) -> None:
-        """InputError: there is no root at `url`, or an earlier release made it. Its config.yaml is not looked at."""
+    def __init__(self, url: str, storage: Storage, stages: Collection[str]) -> None:
+        """`stages`: those that may be compared. Its config.yaml is not looked at.
+
+        InputError: there is no root at `url`, an earlier release made it, or its catalog, its plan or the record of one
+        of `stages` is damaged.
+        """
         self.store: Store = open_store(url, storage)
         self.warnings: list[str] = []
         self._lock = threading.Lock()
-        self._names: dict[str, str] = {}  # stream -> fingerprint
-        self._widths: dict[str, int] = {}  # stream -> of its embeddings, in the first file that was read
+        self._columns: dict[str, pa.Schema] = {}  # stream -> of its table, as in the first file that was read
         if not self.store.exists(layout.CATALOG):
             raise InputError(f"--reuse {url}: there is no root here, for it has no catalog; name one that has features")
+        self._records = {name: found for name in stages if (found := self._record(layout.stage(name)))}
         earlier.refuse(self.store)
+        self.videos = self._planned()  # video_id -> bytes of its file, from where to where it goes in it, and its part
 
     def is_same(self, root: Root) -> bool:
         """Whether this is that root itself."""
@@ -42,19 +48,16 @@ class Another:
         )
 
     def fingerprint(self, stream: str) -> str:
-        """By which its files of a stream go, that has begun there."""
-        if stream not in self._names:
-            found = earlier.read(self.store, layout.stage(stream))
-            self._names[stream] = str(found["fingerprint"]) if found else ""
-        return self._names[stream]
+        """By which its files of a stream go; empty where the stream has not begun there."""
+        return str(self._records[stream]["fingerprint"]) if stream in self._records else ""
 
     def differences(self, root: Root, stage: str) -> list[str]:
         """In what its stage was made otherwise than the root's: settings and inputs, whatever names their records have.
 
         Inputs that are stages of their own are compared likewise.
         """
-        mine, its = record(root, stage), earlier.read(self.store, layout.stage(stage))
-        if not its:
+        mine, its = record(root, stage), self._records.get(stage)
+        if its is None:
             return [f"there is no {stage}"]
         found = differing(its["settings"], mine["settings"])
         for name in sorted(mine["inputs"].keys() | its["inputs"].keys()):
@@ -65,21 +68,15 @@ class Another:
                 found.append(name)
         return found if its.get("format") == FORMAT else [*found, "versions of this program"]
 
-    def catalogued(self) -> dict[str, tuple[Any, ...]]:
-        """video_id -> the bytes of its file, from where to where it goes in it, and its part; of planned videos."""
-        part_of: dict[str, int] = {}
-        for key in self.store.sizes(layout.PLANS):
-            table = None if layout.generation(key) is None else self._table(key, schema.PLAN)
-            if table is not None:
-                part_of |= dict(zip(table["video_id"].to_pylist(), table["part"].to_pylist(), strict=True))
-        table = self._table(layout.CATALOG, FACTS)
-        rows = zip(*(column.to_pylist() for column in table.columns), strict=True) if table is not None else ()
-        return {row[0]: (*row[1:], part_of[row[0]]) for row in rows if row[0] in part_of}
-
     def status(self, stream: str, part: int) -> dict[str, Mapping[str, Any]]:
         """video_id -> its row of schema.STATUS where the part is committed and the stream is not failed."""
-        table = self._table(layout.commit_mark(stream, part), schema.STATUS, self.fingerprint(stream))
-        rows = table.to_pylist() if table is not None else []
+        key = layout.commit_mark(stream, part)
+        data, rows = self._read(key), []
+        try:
+            if data is not None:
+                rows = self._checked(data, key, schema.STATUS, self.fingerprint(stream)).to_pylist()
+        except InputError as error:
+            self._warn(key, error)
         return {row["video_id"]: row for row in rows if row["stream"] == stream and row["status"] in ("ok", "no_audio")}
 
     def features(self, stream: str, part: int) -> tuple[bytes, pa.Table] | None:
@@ -89,23 +86,48 @@ class Another:
         if data is None:
             return None
         try:
-            width = 0 if STREAMS[stream].columns else schema.embedding_width(data, f"{self.store.url}/{key}")
-            table = self._checked(data, key, STREAMS[stream].schema(width), self.fingerprint(stream))
+            columns = STREAMS[stream].schema_of(data, f"{self.store.url}/{key}")
+            table = self._checked(data, key, columns, self.fingerprint(stream))
             schema.refuse_non_finite(table)
-            if self._widths.setdefault(stream, width) != width:
-                raise InputError(f"embeddings of {width} numbers, and {self._widths[stream]} in other files")
+            if self._columns.setdefault(stream, columns) != columns:
+                raise InputError("its embeddings have more or fewer numbers than those of other files")
         except (InputError, ValueError) as error:
             self._warn(key, error)
             return None
         return data, table
 
-    def _table(self, key: str, columns: pa.Schema, fingerprint: str | None = None) -> pa.Table | None:
-        data = self._read(key)
+    def _planned(self) -> dict[str, tuple[Any, ...]]:
+        part_of: dict[str, int] = {}
+        keys = [key for key in self.store.sizes(layout.PLANS) if layout.generation(key) is not None]
+        for key in (layout.plan(generation) for generation in range(len(keys))):
+            table = self._needed(key, schema.PLAN)
+            part_of |= dict(zip(table["video_id"].to_pylist(), table["part"].to_pylist(), strict=True))
+        rows = zip(*(column.to_pylist() for column in self._needed(layout.CATALOG, FACTS).columns), strict=True)
+        return {row[0]: (*row[1:], part_of[row[0]]) for row in rows if row[0] in part_of}
+
+    def _record(self, key: str) -> dict[str, Any] | None:
+        """The record of a stage; None where it has not begun."""
         try:
-            return None if data is None else self._checked(data, key, columns, fingerprint)
-        except InputError as error:
-            self._warn(key, error)
+            data = self.store.read(key)
+        except FileNotFoundError:
             return None
+        except (PermissionError, DamagedError):
+            raise self._unknown(key) from None
+        if (found := records.parsed(data)) is None:
+            raise self._unknown(key)
+        return found
+
+    def _needed(self, key: str, columns: pa.Schema) -> pa.Table:
+        try:
+            return self._checked(self.store.read(key), key, columns, None)
+        except (FileNotFoundError, PermissionError, DamagedError, InputError):
+            raise self._unknown(key) from None
+
+    def _unknown(self, key: str) -> InputError:
+        return InputError(
+            f"--reuse: {self.store.url}/{key} is damaged, gone or not to be read, so what there is to take is not "
+            "known; restore it, or leave --reuse out and everything is computed"
+        )
 
     def _checked(self, data: bytes, key: str, columns: pa.Schema, fingerprint: str | None) -> pa.Table:
         name = f"{self.store.url}/{key}"

@@ -9,6 +9,7 @@ CATALOG = "catalog.parquet"
 PLANS = "features/plan/"
 STATUS = "features/status/"
 REOPENED = "features/reopened/"
+TAKEN = "features/taken/"
 TABLES = "tables/"
 EMBEDDINGS = "embeddings/"
 MODELS = "models/"
@@ -115,6 +116,16 @@ def reopened(stream: str, part: int) -> str:
     return f"{reopened_parts(stream)}{part:06d}.parquet"
 
 
+def taken_parts(stream: str) -> str:
+    """What the keys of `taken` begin with."""
+    return f"{TAKEN}{stream}-"
+
+
+def taken(stream: str, part: int) -> str:
+    """The features of `reopened` rows where another root has given some: a part's own key only ever holds all of it."""
+    return f"{taken_parts(stream)}{part:06d}.parquet"
+
+
 def part_of_mark(stream: str, key: str) -> int | None:
     """The part that a key under STATUS commits for a stream, or None for a key of another kind."""
     return _number(marks(stream), key)
@@ -123,6 +134,11 @@ def part_of_mark(stream: str, key: str) -> int | None:
 def part_of_reopened(stream: str, key: str) -> int | None:
     """The part that a key under REOPENED is of, or None for a key of another stream."""
     return _number(reopened_parts(stream), key)
+
+
+def part_of_taken(stream: str, key: str) -> int | None:
+    """The part that a key under TAKEN is of, or None for a key of another stream."""
+    return _number(taken_parts(stream), key)
 
 
 def part_of_feature(stream: str, key: str) -> int | None:

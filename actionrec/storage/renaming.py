@@ -116,9 +116,12 @@ class Learnt:
     def _motion_videos(self) -> str:
         """The digest of the videos with motion, which was not recorded: that of now, if the motion CNN would be trained
         on what it was trained on; else one that no set of videos has, so that the network is known to be out of date.
+        So it is where the record of the motion CNN has been given up.
 
         Of parts that were reopened, what is still good counts: it has lost its marks and will have them again.
         """
+        if not self.root.begun("motion_cnn"):
+            return "of before, with a motion CNN that is not known any more"
         catalog, trained = self.root.catalog(), record(self.root, "motion_cnn")["inputs"]["videos"]
         flow, spatial = (_reopened(self.root, stream, made_with(self.root, "flow")) for stream in ("flow", "spatial"))
         with_flow = _united(with_stream(self.root, "flow"), flow)

@@ -4,6 +4,10 @@ A part is reopened: the good rows of its commit mark are stored aside, then the 
 takes the features of those rows over from the file that still lies there, so only what failed or changed is computed,
 and a video whose file has gone since loses nothing. The rows that were stored aside go once the part has its mark anew;
 until then a kill at any moment leaves them, and the feature file holds them before and after it is written again.
+
+What `extract --reuse` takes over of a part that it does not get whole is noted likewise. Its features have a key of
+their own then, which holds all that is kept of the part: under the key of its features a driver of the same time may
+have stored the whole part.
 """
 
 import contextlib
@@ -64,6 +68,9 @@ def _reopen(root: Root, stream: str, numbers: Collection[int], without: Collecti
         if stream in row.needs(root.config):
             _reopen_following(root, row.name, numbers, without)
     for part in sorted(numbers):
+        if root.store.exists(layout.commit_mark(stream, part)):
+            # A kill or a race has left it: what stands under a mark is the part's own file.
+            root.store.delete(layout.taken(stream, part))
         if (found := _former(root, stream, part, without)) is not None:
             _, kept = found
             root.store.put(layout.reopened(stream, part), schema.to_parquet(kept, made_with(root, stream)))
@@ -122,7 +129,8 @@ def kept(store: Store, stream: str, fingerprint: str) -> dict[int, set[str]]:
 
     Whether a file that is there holds them is found when the part is computed; see Kept.
     """
-    there, found = parts.stored(store, stream), reopened(store, stream, fingerprint)
+    aside = {layout.part_of_taken(stream, key) for key in store.sizes(layout.TAKEN)}
+    there, found = parts.stored(store, stream) | aside, reopened(store, stream, fingerprint)
     silent = {part: table.filter(pc.equal(table["status"], "no_audio")) for part, table in found.items()}
     left = {part: table if part in there else silent[part] for part, table in found.items()}
     return {part: set(table["video_id"].to_pylist()) for part, table in left.items()}
@@ -134,16 +142,18 @@ class Kept:
     Only what still lies in a feature file of the same fingerprint is kept.
     """
 
-    def __init__(self, store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema) -> None:
-        """`table_schema`: of the stream's features."""
-        self._store, self._key = store, layout.reopened(stream, part)
+    def __init__(
+        self, store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema | None = None
+    ) -> None:
+        """`table_schema`: of the stream's features; None: of whatever width they are."""
+        self._store, self._key, self._taken = store, layout.reopened(stream, part), layout.taken(stream, part)
         self._rows: dict[str, dict[str, Any]] = {}  # video_id -> its row of STATUS
-        self._table = table_schema.empty_table()
+        self._table = (table_schema or _NO_WIDTH).empty_table()
         data = read_if_there(store, self._key)
         self._is_reopened = data is not None and schema.fingerprint_of(data) == fingerprint
         if data is None or not self._is_reopened:
             return
-        self._table = _read_feature(store, stream, part, fingerprint, table_schema)
+        self._table = _read_features(store, stream, part, fingerprint, table_schema)
         there = set(self._table["video_id"].to_pylist())
         for row in schema.from_parquet(data, schema.STATUS, f"{store.url}/{self._key}").to_pylist():
             if row["status"] == "no_audio" or row["video_id"] in there:
@@ -162,10 +172,11 @@ class Kept:
     def forget(self) -> None:
         """The part has its mark, which now vouches for what was kept."""
         if self._is_reopened:
+            self._store.delete(self._taken)
             self._store.delete(self._key)
 
     def merged(self, table: pa.Table, video_ids: Sequence[str]) -> pa.Table:
-        """The newly computed rows and those kept, in the order of `video_ids`."""
+        """The newly made rows and those kept, in the order of `video_ids`; `table` itself where none is kept."""
         computed = set(table["video_id"].to_pylist())
         wanted = {i for i, row in self._rows.items() if i not in computed and row["status"] == "ok"}
         if not wanted:
@@ -176,11 +187,19 @@ class Kept:
         return rows.take([places[video_id] for video_id in video_ids if video_id in places]).combine_chunks()
 
 
-def _read_feature(store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema) -> pa.Table:
-    """A stream's file of a part; no rows where it is gone, damaged, or another extraction's."""
-    data = read_if_there(store, layout.feature(stream, part))
+_NO_WIDTH = pa.schema([schema.PLAN.field("video_id")])
+
+
+def _read_features(store: Store, stream: str, part: int, fingerprint: str, table_schema: pa.Schema | None) -> pa.Table:
+    """What is kept of a reopened part lies in one file; no rows where it is gone, damaged, or another extraction's."""
+    key = layout.taken(stream, part)
+    data = read_if_there(store, key)
+    if data is None:
+        key = layout.feature(stream, part)
+        data = read_if_there(store, key)
     with contextlib.suppress(InputError):  # what cannot be read is computed again
         if data is not None and schema.fingerprint_of(data) == fingerprint:
-            schema.refuse_bomb(data, layout.feature(stream, part))
-            return schema.from_parquet(data, table_schema, layout.feature(stream, part)).cast(table_schema)
-    return table_schema.empty_table()
+            schema.refuse_bomb(data, key)
+            columns = table_schema or STREAMS[stream].schema_of(data, key)
+            return schema.from_parquet(data, columns, key).cast(columns)
+    return (table_schema or _NO_WIDTH).empty_table()

@@ -157,7 +157,7 @@ def read_sequences(
     """
     key = layout.feature(stream, part)
     data = _read(store, stream, part, fingerprint)
-    table = schema.from_parquet(data, STREAMS[stream].schema(schema.embedding_width(data, f"{store.url}/{key}")), key)
+    table = schema.from_parquet(data, STREAMS[stream].schema_of(data, f"{store.url}/{key}"), key)
     rows = _rows(table, stream, video_ids, f"{store.url}/{key}")
     sequences: dict[str, NDArray[np.float32]] = {}
     for video_id, row in rows.items():

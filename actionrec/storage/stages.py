@@ -36,9 +36,10 @@ class Stage:
 
 
 def _of_stream(stream: Stream) -> Stage:
-    owns = (layout.marks(stream.name), layout.reopened_parts(stream.name), layout.features(stream.name))
+    name = stream.name
+    owns = (layout.marks(name), layout.reopened_parts(name), layout.taken_parts(name), layout.features(name))
     return Stage(
-        stream.name,
+        name,
         stream.verb,
         lambda config: ("catalog", *stream.needs(config)),
         stream.keys,
@@ -225,7 +226,7 @@ def settings(stage: str, config: Config) -> dict[str, Any]:
     row = STAGES[stage]
     ignored = (*CHANGES_NOTHING, *row.ignores(config))
     chosen = {
-        key: value for key, value in flat(config).items() if _is_among(key, row.keys) and not _is_among(key, ignored)
+        key: value for key, value in flat(config).items() if is_among(key, row.keys) and not is_among(key, ignored)
     }
     return chosen | ({"seeds[0]": config.seeds[0]} if row.seeded else {})
 
@@ -234,13 +235,13 @@ def in_use(stages: Collection[str], config: Config) -> list[str]:
     """The dotted keys of the knobs that one of `stages` goes by, and of those that are no stage's."""
 
     def goes_by(row: Stage, key: str) -> bool:
-        return row.name in stages and _is_among(key, row.keys) and not _is_among(key, row.ignores(config))
+        return row.name in stages and is_among(key, row.keys) and not is_among(key, row.ignores(config))
 
     rows = list(STAGES.values())
     return [
         key
         for key in DEFAULTS
-        if any(goes_by(row, key) for row in rows) or not any(_is_among(key, row.keys) for row in rows)
+        if any(goes_by(row, key) for row in rows) or not any(is_among(key, row.keys) for row in rows)
     ]
 
 
@@ -266,12 +267,13 @@ def _has_say(key: str, mine: Mapping[str, Any]) -> bool:
 
 def flat(config: Config) -> dict[str, Any]:
     """Dotted key -> value of every knob, as JSON gives it back."""
-    flat = configuration.flatten(config)
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in flat.items()}
+    knobs = configuration.flatten(config)
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in knobs.items()}
 
 
 DEFAULTS = flat(Config())
 
 
-def _is_among(key: str, names: Sequence[str]) -> bool:
+def is_among(key: str, names: Sequence[str]) -> bool:
+    """Whether a dotted key is one of `names`, or in one of the sections ("rnn.") among them; "" is all of them."""
     return any(key == name or ((name.endswith(".") or not name) and key.startswith(name)) for name in names)

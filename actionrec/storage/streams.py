@@ -57,6 +57,10 @@ class Stream:
         """Of its table of features, with embeddings of `width` numbers."""
         return self.columns or schema.embedding(width, self.of_frames)
 
+    def schema_of(self, data: bytes, name: str) -> pa.Schema:
+        """Of the table of features that the file `name` holds. InputError: it holds no embeddings, and ought to."""
+        return self.columns or self.schema(schema.embedding_width(data, name))
+
     def _module(self) -> ModuleType:
         return importlib.import_module(f"actionrec.features.{self.module}")
 

@@ -17,13 +17,15 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 
 from actionrec import schema
-from actionrec.storage import earlier, layout, parts, records, renaming, reopening, replacing
+from actionrec.errors import InputError
+from actionrec.storage import earlier, layout, parts, records, renaming, reopening, replacing, restoring
 from actionrec.storage.earlier import EXTRACT, FINETUNE
 from actionrec.storage.records import Record
 from actionrec.storage.renaming import MOTION, RNN, UNCHANGED, Learnt
 from actionrec.storage.root import Root
 from actionrec.storage.stages import STAGES, named
 from actionrec.storage.store import Store, put_changed
+from actionrec.storage.streams import STREAMS
 
 BEFORE = ("catalog", EXTRACT, MOTION, RNN, "tune", *UNCHANGED)  # stages of then that are verbs of now
 OnParts = Callable[[int, int], None]  # parts that are done, of how many
@@ -35,18 +37,19 @@ class Upgraded:
 
     stages: tuple[str, ...] = ()
     parts: int = 0  # whose marks have become marks of streams
+    removed: int = 0  # files that only the earlier release reads, which an upgrade before this one had left
 
 
 def upgrade(root: Root, on_parts: OnParts = lambda done, of: None) -> Upgraded:
     """Make the root, opened whatever made it, one of today's. A second call finishes what a first one has begun.
 
-    InputError: a record, a mark or the catalog is damaged. The root then stays what it was.
+    InputError: a record, a mark or the catalog is damaged. The root then stays what it was. Extract's record is made
+    anew if it can be.
     """
     store, done = root.store, 0
-    extract = earlier.record(store, layout.stage(EXTRACT))  # first: where it is gone, what else is read is of today
+    extract = _extract(root)  # first: where it is gone, what else is read is of today
     if extract is None and not earlier.is_earlier(store):
-        _clean(store)
-        return Upgraded()
+        return Upgraded(removed=_clean(store))
     fresh = renaming.finetuning(root)
     _put(store, "", fresh)
     if extract is not None:
@@ -69,6 +72,31 @@ def upgrade(root: Root, on_parts: OnParts = lambda done, of: None) -> Upgraded:
     store.delete(layout.stage(EXTRACT))
     _clean(store)
     return Upgraded(tuple(stage for stage in STAGES if root.begun(stage)), done)
+
+
+def _extract(root: Root) -> Record | None:
+    """Extract's record, put back where it was damaged or lost; None where it has not begun or has been upgraded."""
+    store, key = root.store, layout.stage(EXTRACT)
+    if earlier.read(store, key) != {} and not _is_lost(store):
+        return earlier.record(store, key)
+    found = restoring.extract(store, root.config)
+    if found is None:
+        raise InputError(
+            f"{store.url}/{key}: damaged or gone, and what config.yaml and weights/ say is not what the marks go by; "
+            "restore it from a copy; if there is none, nobody knows how these features were made, so catalog and "
+            "extract the videos under another --root"
+        )
+    store.put(key, records.dumped(found))
+    return found
+
+
+def _is_lost(store: Store) -> bool:
+    """Whether what was made from extract is there, and neither its record nor what an upgrade makes of that."""
+    if store.exists(layout.stage(EXTRACT)):
+        return False
+    renamed = (earlier.read(store, layout.stage(name)) for name, row in STREAMS.items() if row.decoded)
+    is_of_then = bool(parts.marked(store, EXTRACT)) or store.exists(layout.stage(RNN))
+    return is_of_then and not any(found is not None and "format" in found for found in renamed)
 
 
 def _put(store: Store, prefix: str, found: Mapping[str, Record]) -> None:
@@ -133,10 +161,12 @@ def _put_note(root: Root, stage: str, command: str | None, made: Mapping[str, Re
         put_changed(root.store, layout.replacement(stage), json.dumps(note).encode())
 
 
-def _clean(store: Store) -> None:
-    """Remove what only the earlier release reads."""
+def _clean(store: Store) -> int:
+    """Remove what only the earlier release reads; how many files that were."""
     marks = [layout.commit_mark(EXTRACT, part) for part in parts.marked(store, EXTRACT)]
     reopened = [layout.reopened(EXTRACT, part) for part in _reopened(store)]
     networks = [f"{prefix}{layout.stage(RNN)}" for prefix in reopening.outputs(store)]
     with ThreadPoolExecutor(parts.READERS) as pool:
-        list(pool.map(store.delete, [*marks, *reopened, *networks, *map(layout.replacement, (EXTRACT, RNN))]))
+        few = [key for key in [*networks, *map(layout.replacement, (EXTRACT, RNN))] if store.exists(key)]
+        list(pool.map(store.delete, found := [*marks, *reopened, *few]))
+    return len(found)

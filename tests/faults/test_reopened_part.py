@@ -55,6 +55,20 @@ def test_a_retry_computes_what_failed_and_keeps_what_is_good_though_its_source_i
     assert not part.store.sizes(layout.REOPENED)
 
 
+def test_features_that_lie_aside_are_kept_and_the_rest_of_the_part_is_computed(part: Part) -> None:
+    before = stored(part)
+    sources_gone_but(part, "second.mp4", GOOD["second.mp4"])
+    reopening.failed(part.root, STREAMS)
+    for stream in STREAMS:  # as `extract --reuse` leaves a part that it has not taken whole
+        part.store.put(layout.taken(stream, 0), part.store.read(layout.feature(stream, 0)))
+        part.store.delete(layout.feature(stream, 0))
+    assert part.run() == {**dict.fromkeys(GOOD, OK), "silent.avi": {**OK, "audio": "no_audio"}}
+    for stream in STREAMS:
+        assert {i: row for i, row in part.stored(stream).items() if i != "second.mp4"} == before[stream]
+    assert not part.store.sizes(layout.REOPENED)
+    assert not part.store.sizes(layout.TAKEN)
+
+
 def test_a_retry_that_is_cut_off_anywhere_loses_nothing(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
     sources_gone_but(part, "second.mp4", GOOD["second.mp4"])
     start = {key: part.store.read(key) for key in part.store.sizes("features/")}

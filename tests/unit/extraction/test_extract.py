@@ -1,4 +1,4 @@
-"""What an extraction refuses before it writes anything, and that it computes what it says before it begins."""
+"""What extract refuses before it writes anything, and what it says is left to compute."""
 
 import contextlib
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
-from actionrec.errors import GoneError
+from actionrec.errors import GoneError, InputError
 from actionrec.extraction import extract
 from actionrec.extraction.part import ExtractionJob
 from actionrec.storage import layout, parts, reopening
@@ -101,6 +101,22 @@ def fail(root: Root, stream: str, video_id: str) -> None:
     rows = schema.from_parquet(root.store.read(key), schema.STATUS, key).to_pylist()
     rows = [row | ({"status": "failed", "reason": "corrupt"} if row["video_id"] == video_id else {}) for row in rows]
     root.store.put(key, schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.STATUS), fingerprint))
+
+
+def test_videos_are_counted_in_words() -> None:
+    assert extract.told(["flow", "spatial"], {("flow", "spatial"): 1}) == "flow and spatial of 1 video"
+    several = {("flow",): 1, ("spatial", "flow"): 1200}
+    assert (
+        extract.told(["flow", "spatial", "audio"], several)
+        == "spatial and flow of 1,200 videos, flow of 1; audio is there"
+    )
+    assert extract.told(["flow"], {}) == "flow is there"
+
+
+def test_a_root_to_take_from_that_has_no_name_is_refused_as_a_misspelt_one(tmp_path: Path) -> None:
+    for name in ("", str(tmp_path / "typo")):
+        with pytest.raises(InputError, match="--reuse"):
+            extract.extract(make_root(tmp_path / "root"), reuse=name)
 
 
 def test_a_source_that_is_gone_is_one_sentence_and_marks_no_video_as_failed(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 """What another root has of the same videos is taken over, whole parts or single videos, and nothing else is."""
 
 import hashlib
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +13,19 @@ import pytest
 
 from actionrec import schema
 from actionrec.config import Storage
-from actionrec.errors import InputError
+from actionrec.errors import ActionrecError, InputError
 from actionrec.extraction import reuse
 from actionrec.extraction.part import VideoFile
 from actionrec.extraction.reuse import Taken, another, take
-from actionrec.storage import layout, parts
+from actionrec.storage import layout, parts, reopening, replacing
 from actionrec.storage.records import dumped
 from actionrec.storage.reopening import Kept
 from actionrec.storage.root import Root, begin, open_root, record
 from actionrec.storage.store import open_store
 from actionrec.storage.streams import STREAMS
 from tests.earlier_roots import unpack
-from tests.tiny_features import PART_VIDEOS, SETTINGS, WIDTHS, begin_streams, clips, make_root
+from tests.interposing import Cut, Once, before_each_change
+from tests.tiny_features import PART_VIDEOS, SETTINGS, WIDTHS, begin_streams, clips, make_root, write_stream
 
 DECODED = ("flow", "spatial", "audio")
 CLIPS = clips()[:12]  # two parts of five, and one of two
@@ -89,6 +92,14 @@ def taken(mine: Root, other: Root, size: int = PART_VIDEOS, ids: Sequence[str] =
     videos = {i: VideoFile(i, i, 1) for i in ids}
     lacking = {part: [s for s in DECODED if part not in parts.committed(mine.store, s)] for part in plan}
     return take(mine, another(mine, other.store.url), lacking, plan, videos, **more)
+
+
+def growing(other: Root, without: Sequence[str]) -> Root:
+    """A copy of a root that has not made these videos yet."""
+    folder = Path(shutil.copytree(other.store.url, f"{other.store.url}-growing"))
+    for path in (folder / layout.STATUS).iterdir():
+        rewrite(path, [row for row in pq.read_table(path).to_pylist() if row["video_id"] not in without], schema.STATUS)
+    return open_root(str(folder))
 
 
 def features(root: Root, stream: str) -> dict[str, Any]:
@@ -180,7 +191,8 @@ def test_videos_that_are_others_by_their_bytes_are_not_taken_and_the_rest_is_kep
         kept = Kept(mine.store, stream, 0, "mine", STREAMS[stream].schema(width))
         assert [kept.of(video_id) is not None for video_id in IDS[:5]] == [True, False, True, True, True]
         ok = [i for i in IDS[:5] if (row := kept.of(i)) is not None and row["status"] == "ok"]
-        assert sorted(features(mine, stream)) == sorted([*ok, *(set(features(other, stream)) & set(IDS[5:]))])
+        assert sorted(features(mine, stream)) == sorted(set(features(other, stream)) & set(IDS[5:]))
+        assert [kept.row(i, STREAMS[stream].schema(width)) for i in ok] == [features(other, stream)[i] for i in ok]
 
 
 def test_a_hash_that_is_recorded_here_spares_the_reading(mine: Root, other: Root, source: Path) -> None:
@@ -249,15 +261,22 @@ def test_numbers_that_are_none_and_another_width_are_refused(
 
 def test_other_videos_are_left_and_that_is_said(mine: Root, other: Root) -> None:
     found = taken(mine, other, ids=["c0/of_another_set.avi"])
-    assert found.said.startswith("flow of none of these videos is in ")
+    assert found.said.startswith(f"flow of none of 1 video taken from {other.store.url} (1 not in its parts); ")
     assert files(mine).keys() == {"config.yaml", *(layout.stage(stream) for stream in DECODED)}
 
 
-def test_what_is_kept_here_already_is_not_touched(mine: Root, other: Root) -> None:
-    mine.store.put(layout.reopened("flow", 0), b"kept")
-    taken(mine, other)
-    assert sorted(parts.committed(mine.store, "flow")) == [1, 2]
-    assert mine.store.read(layout.reopened("flow", 0)) == b"kept"
+def test_a_part_that_was_taken_in_part_is_completed_from_what_there_is_later(mine: Root, other: Root) -> None:
+    half = growing(other, without=[IDS[0], IDS[3]])
+    said = taken(mine, half).said
+    assert said.startswith(f"flow of 10 of 12 videos taken from {half.store.url} (2 not made there); ")
+    assert taken(mine, half).said.startswith(
+        f"flow of none of 2 videos taken from {half.store.url} (2 not made there); "
+    )
+    assert taken(mine, other).said.startswith(f"flow of 2 videos taken from {other.store.url}; ")
+    for stream in DECODED:
+        assert features(mine, stream) == features(other, stream)
+    assert not mine.store.sizes(layout.REOPENED)
+    assert not mine.store.sizes(layout.TAKEN)
 
 
 def test_a_root_that_is_none_of_another_layout_or_the_same_is_refused(mine: Root, other: Root, tmp_path: Path) -> None:
@@ -279,3 +298,136 @@ def test_a_configuration_there_decides_nothing(mine: Root, other: Root) -> None:
 def test_begin_finds_no_difference_after_it(mine: Root, other: Root) -> None:
     taken(mine, other)
     assert begin(mine, "flow", record(mine, "flow")["inputs"]) == "mine"
+
+
+AUDIO = {0: ("audio",)}
+FIRST = IDS[:PART_VIDEOS]
+
+
+def audio(mine: Root, other: Root) -> str:
+    """Audio of the first part taken by a driver that has found it lacking, whatever has been committed since."""
+    videos = {i: VideoFile(i, i, 1) for i in FIRST}
+    return take(mine, another(mine, other.store.url), AUDIO, {0: FIRST}, videos).said
+
+
+def commit_with_a_failure(mine: Root) -> None:
+    """As a driver does that could not decode the second video."""
+    write_stream(mine, "audio", "mine", [clip for clip in CLIPS[:PART_VIDEOS] if clip.video_id != IDS[1]])
+    path = Path(mine.store.url, layout.commit_mark("audio", 0))
+    failed = {"video_id": IDS[1], "stream": "audio", "status": "failed", "reason": "timeout"}
+    rewrite(path, [*pq.read_table(path).to_pylist(), failed], schema.STATUS)
+
+
+def is_vouched_for(mine: Root) -> bool:
+    """Whether the part is committed, and has what its mark says."""
+    key = layout.commit_mark("audio", 0)
+    rows = pq.read_table(Path(mine.store.url, key)).to_pylist() if mine.store.exists(key) else []
+    return bool(rows) and {row["video_id"] for row in rows if row["status"] == "ok"} <= features(mine, "audio").keys()
+
+
+def test_what_another_driver_commits_between_listing_and_taking_stays_as_it_is(mine: Root, other: Root) -> None:
+    half = growing(other, without=[IDS[0]])
+    audio(mine, other)
+    before = files(mine)
+    assert audio(mine, half) == f"audio of none of 5 videos taken from {half.store.url} (5 committed here meanwhile)"
+    assert files(mine) == before
+
+
+@pytest.mark.parametrize("slow", ["whole", "half"])
+@pytest.mark.parametrize("fast", ["whole", "half", "a failure"])
+def test_a_driver_that_commits_before_any_write_of_a_reuse_loses_nothing(
+    slow: str, fast: str, mine: Root, other: Root, tmp_path: Path
+) -> None:
+    half = growing(other, without=[IDS[0]])
+    acts: dict[str, Callable[[Root], object]] = {
+        "whole": lambda now: audio(now, other),
+        "half": lambda now: audio(now, half),
+        "a failure": commit_with_a_failure,
+    }
+    calls = 0
+    while True:
+        now = open_root(str(shutil.copytree(mine.store.url, tmp_path / f"{calls}")))
+        with before_each_change(interposed := Once(calls, partial(acts[fast], now))):
+            acts[slow](now)
+        if not interposed.acted:
+            break
+        assert is_vouched_for(now) or slow == fast == "half", calls
+        audio(now, other)
+        assert is_vouched_for(now), calls
+        calls += 1
+    assert calls == 2
+
+
+def test_a_reuse_that_is_cut_off_anywhere_is_finished_by_the_next_one(mine: Root, other: Root, tmp_path: Path) -> None:
+    half, calls, is_cut = growing(other, without=[IDS[0]]), 0, True
+    while is_cut:
+        now = open_root(str(shutil.copytree(mine.store.url, tmp_path / f"{calls}")))
+        try:
+            with before_each_change(Cut(calls)):
+                audio(now, half)
+                audio(now, other)
+            is_cut = False
+        except ActionrecError:
+            calls += 1
+        audio(now, other)
+        assert is_vouched_for(now), calls
+        assert features(now, "audio") == {i: row for i, row in features(other, "audio").items() if i in FIRST}
+    assert calls == 6
+
+
+def test_what_a_kill_has_left_aside_is_not_believed_beside_a_mark(mine: Root, other: Root) -> None:
+    commit_with_a_failure(mine)
+    good = features(mine, "audio")
+    vectors = {"frame_index": [0], "time_s": [0.0], "embedding": np.zeros((1, WIDTHS["audio"]), np.float32)}
+    stale = schema.feature_table(STREAMS["audio"].schema(WIDTHS["audio"]), [(i, vectors) for i in good])
+    mine.store.put(layout.taken("audio", 0), schema.to_parquet(stale, "mine"))
+    reopening.failed(mine, ["audio"])
+    columns = STREAMS["audio"].schema(WIDTHS["audio"])
+    kept = Kept(mine.store, "audio", 0, "mine", columns)
+    assert {i: kept.row(i, columns) for i in good} == good
+
+
+def test_a_replace_deletes_what_lies_aside(mine: Root, other: Root) -> None:
+    taken(mine, growing(other, without=IDS[:1]))
+    assert len(mine.store.sizes(layout.TAKEN)) == 3
+    replacing.delete(mine.store, DECODED)
+    assert not mine.store.sizes(layout.TAKEN)
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty"])
+@pytest.mark.parametrize("key", [layout.stage("audio"), layout.stage("flow"), layout.plan(0), layout.CATALOG])
+def test_damage_after_which_nobody_knows_what_there_is_to_take_stops_at_once(
+    damage: str, key: str, mine: Root, other: Root
+) -> None:
+    data = other.store.read(key)
+    other.store.put(key, data[: len(data) // 2] if damage == "cut" else b"")
+    with pytest.raises(InputError, match=f"{key} is damaged.*restore it, or leave --reuse out"):
+        another(mine, other.store.url)
+
+
+def test_a_plan_of_which_a_part_is_gone_stops_at_once(mine: Root, other: Root) -> None:
+    other.store.put(layout.plan(1), other.store.read(layout.plan(0)))
+    other.store.delete(layout.plan(0))
+    with pytest.raises(InputError, match=f"{layout.plan(0)} is damaged, gone"):
+        another(mine, other.store.url)
+
+
+def test_a_record_of_a_stream_that_is_not_wanted_may_be_damaged(tmp_path: Path, source: Path, other: Root) -> None:
+    mine = begun(tmp_path / "mine", source, streams=["spatial"])
+    other.store.put(layout.stage("audio"), b"{")
+    assert another(mine, other.store.url).fingerprint("spatial")
+
+
+def test_why_videos_are_not_taken_is_said(mine: Root, other: Root, source: Path) -> None:
+    (source / IDS[0]).unlink()
+    (source / IDS[1]).write_bytes(b"x")
+    ids = [*FIRST[:4], "c9/new.avi"]
+    videos = {i: VideoFile(i, i, 2 if i == IDS[2] else 1) for i in ids}
+    said = take(mine, another(mine, other.store.url), AUDIO, {0: ids}, videos).said
+    why = "1 of other files there, 1 not in its parts, 1 not to be read here, 1 of other bytes there"
+    assert said == f"audio of 1 of 5 videos taken from {other.store.url} ({why})"
+
+
+def test_a_source_that_has_moved_away_is_no_lack_of_the_other_root(mine: Root, other: Root, source: Path) -> None:
+    shutil.rmtree(source)
+    assert f"flow of none of 12 videos taken from {other.store.url} (12 not to be read here)" in taken(mine, other).said

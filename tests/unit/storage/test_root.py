@@ -328,7 +328,8 @@ def test_sound_may_be_reused_whatever_the_size_of_the_picture(before: tuple[str,
         begun(root, "flow", "audio")
         if name in before:
             as_recorded_before(root, "audio", clip__width=width)
-    mine, other = open_root(str(tmp_path / "mine")), Another(str(tmp_path / "other"), root.config.storage)
+    mine = open_root(str(tmp_path / "mine"))
+    other = Another(str(tmp_path / "other"), root.config.storage, ["flow", "audio"])
     assert other.differences(mine, "audio") == []
     assert other.differences(mine, "flow") == ["clip.width"]
 

@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from actionrec.storage.samples import learnt_inputs, samples
 from actionrec.storage.store import open_store
 from actionrec.storage.upgrade import Upgraded, upgrade
 from tests.earlier_roots import RELEASES, unpack
+from tests.interposing import Cut, Once, before_each_change
 
 Files = dict[str, bytes]
 MADE = ("features/flow/", "features/spatial/", "features/audio/", "features/motion/", "features/plan/", "models/")
@@ -115,33 +113,6 @@ def test_a_motion_cnn_a_sweep_and_a_fine_tuning_keep_their_names_too(motion: Pat
     assert record(held, "anomaly")["inputs"] == {"embeddings": record(held, "embeddings")["fingerprint"]}
 
 
-class Cut:
-    """Ends whoever writes or deletes for the n-th time, and whatever that one would do after it."""
-
-    def __init__(self, after: int) -> None:
-        self.left, self._lock = after, threading.Lock()
-
-    def __call__(self) -> None:
-        with self._lock:
-            self.left -= 1
-            if self.left < 0:
-                raise ActionrecError("cut off")
-
-
-@contextmanager
-def before_each_change(act: Callable[[], None]) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patched:
-        for name in ("put", "put_new", "delete"):
-            original = getattr(LocalStore, name)
-
-            def acting(store: LocalStore, *arguments: Any, original: Any = original) -> Any:
-                act()
-                return original(store, *arguments)
-
-            patched.setattr(LocalStore, name, acting)
-        yield
-
-
 def restored(motion: Path) -> None:
     shutil.rmtree(motion)
     unpack("v0.1-motion", motion)
@@ -171,15 +142,10 @@ def test_another_upgrade_that_comes_and_goes_at_any_moment_does_no_harm(motion: 
     end, calls, is_done = files(motion), 0, False
     while not is_done:
         restored(motion)
-        countdown = iter([False] * calls + [True])
-
-        def interpose(countdown: Iterator[bool] = countdown) -> None:
-            if next(countdown, False):
-                upgraded(motion)
-
-        with before_each_change(interpose):
+        other = Once(calls, lambda: upgraded(motion))
+        with before_each_change(other):
             upgraded(motion)
-        is_done = next(countdown, None) is not None
+        is_done = not other.acted
         assert files(motion) == end, calls
         calls += 3
     assert calls > 30
@@ -329,3 +295,59 @@ def test_what_is_damaged_is_named_and_the_root_stays_what_it_was(name: str, root
     (root / name).write_bytes(before)
     upgraded(root)
     assert len(samples(open_root(str(root)), "spatial").videos) >= 12
+
+
+def with_weights_recorded(root: Path) -> Path:
+    """The records of weights, which tests/roots lack; the fine-tuned network has its own."""
+    made = json.loads((root / "stages/extract.json").read_bytes())["inputs"]
+    (root / "weights").mkdir()
+    for network, sha256 in {**made, "flow": "of another run"}.items():
+        (root / f"weights/{network}-of-then.json").write_text(json.dumps({"sha256": sha256}))
+    return root
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_the_record_of_extract_is_made_anew_from_what_the_marks_go_by(damage: str, root: Path, tmp_path: Path) -> None:
+    shutil.copytree(with_weights_recorded(root), calm := tmp_path / "calm")
+    upgraded(calm)
+    key = root / "stages/extract.json"
+    key.write_bytes(key.read_bytes()[:20]) if damage == "cut" else key.unlink()
+    upgraded(root)
+    assert files(root) == files(calm)
+
+
+@pytest.mark.parametrize("change", [{"clip": {"max_s": 30.0}}, {"seed": 5}])
+def test_a_record_of_extract_that_is_lost_and_cannot_be_told_stops_and_deletes_nothing(
+    change: dict[str, Any], root: Path
+) -> None:
+    (with_weights_recorded(root) / "stages/extract.json").unlink()
+    config = yaml.safe_load((root / "config.yaml").read_text())
+    for name, value in change.items():
+        config[name] = {**config[name], **value} if isinstance(value, dict) else value
+    (root / "config.yaml").write_text(yaml.safe_dump(config))
+    before = files(root)
+    with pytest.raises(InputError, match=r"stages/extract.json: damaged or gone.*under another --root"):
+        upgraded(root)
+    assert files(root) == before
+
+
+def test_what_a_killed_upgrade_has_left_is_counted(root: Path) -> None:
+    with before_each_change(Cut(0)), pytest.raises(ActionrecError):
+        upgraded(root)
+    mark = (root / layout.commit_mark("extract", 0)).read_bytes()
+    upgraded(root)
+    (root / layout.commit_mark("extract", 0)).write_bytes(mark)
+    assert upgraded(root) == Upgraded(removed=1)
+    assert upgraded(root) == Upgraded()
+
+
+RECORDS = ("spatial", "motion", "rnn", "tune", "svm", "fusion", "evaluate", "anomaly")
+
+
+@pytest.mark.parametrize("stage", RECORDS)
+def test_a_damaged_record_that_is_deleted_as_told_gives_up_that_stage(stage: str, motion: Path) -> None:
+    (motion / layout.stage(stage)).write_text("{")
+    with pytest.raises(InputError, match="delete it to give up what that stage has made"):
+        upgraded(motion)
+    (motion / layout.stage(stage)).unlink()
+    assert {"flow", "spatial"} <= set(upgraded(motion).stages)

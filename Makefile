@@ -6,9 +6,9 @@ UV ?= uv
 ARGS ?=
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-# Four tests at a time, each file's one after another, long files first: they wait more than they compute. Each of the
-# four may hold 3 GB. ARGS='-n 0' runs them in one process.
-PYTEST := $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Two tests at a time, each file's one after another, long files first: four on two cores run into each other's time
+# limits. Each may hold 3 GB. ARGS='-n 0' runs them in one process.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 # OpenStack Swift, the S3 server that the tests start, has an environment of its own. It runs on Linux only.
 OBJECT_STORE := $(if $(filter Linux,$(shell uname -s)),.venv-swift/.installed)
 

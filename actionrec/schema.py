@@ -161,6 +161,7 @@ TABLE2 = pa.schema(
         pa.field("system", pa.string(), nullable=False),  # as the paper prints it
         ("name", pa.string()),  # what `actionrec baseline` calls it
         ("method", pa.string()),  # the way to judge; null where it was not run
+        ("status", pa.string()),  # where there is no way: not run, or out of date; else null
         ("alone", pa.bool_()),  # whether that is one of its networks by itself
         ("chosen", pa.bool_()),  # the best on validation of the others: the system's own figure
         *((name, pa.string()) for name in ("type", "paper_streams", "pretraining")),  # as the paper prints them

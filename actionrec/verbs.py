@@ -272,16 +272,17 @@ def tune_svm(root: "Root", verbose: bool) -> None:
 
 def baseline(root: "Root", name: str, verbose: bool) -> None:
     from actionrec.table2.systems import chosen
+    from actionrec.table2.table import is_evaluated
 
     names = chosen(name)
     if in_vain := [stage for stage in root.replaced if stage not in names]:
         raise InputError(f"--replace {in_vain[0]}: `actionrec baseline {name}` does not make it; leave it out")
     _baselines(root, names, verbose)
     root.finish("baseline")
-    if root.begun("evaluate"):
+    if is_evaluated(root):
         _table2(root)
     else:
-        console.say("Table II follows with `actionrec evaluate`")
+        console.say("Table II follows with `actionrec evaluate`, once the proposed model has every seed")
 
 
 def _baselines(root: "Root", names: Sequence[str], verbose: bool) -> None:
@@ -407,13 +408,19 @@ def upgrade(root: "Root") -> None:
 
 def _refuse_vain_options(root: "Root", retry_failed: bool) -> None:
     """InputError about an option of `run` that these settings leave without effect."""
-    from actionrec.storage.stages import STAGES
+    from actionrec.storage.stages import BASELINES, STAGES
 
     is_imported = root.config.data.dataset == "features"
     if retry_failed and is_imported:
         raise InputError("--retry-failed: these features are imported, so no video is extracted; leave it out")
     if root.replaced == ("tune",) and not root.config.tune.in_run:
         raise InputError("--replace tune: this run makes no sweep, for tune.in_run is off; use `actionrec tune rnn`")
+    rows = root.config.table2.rows
+    if unused := [stage for stage in root.replaced if stage in BASELINES and stage not in rows]:
+        raise InputError(
+            f"--replace {unused[0]}: this run does not train it, for table2.rows is {list(rows)}; "
+            f"use `actionrec baseline {unused[0]} --replace {unused[0]}`"
+        )
     if root.replaced and not any(STAGES[stage].made(each) for stage in root.replaced for each in root.configs):
         raise InputError(
             f"--replace {root.replaced[0]}: nothing makes it with streams={list(root.config.streams)} and these "

@@ -72,7 +72,7 @@ def evaluate(root: Root, *, on_stage: Callable[[str], None] = lambda text: None)
     digest = provenance.digest(tested_on + list(revisions(root.catalog())))
     fingerprint = begin(root, "evaluate", inputs | {"test videos": digest, "seeds": str(list(root.config.seeds))})
     too_few = caution(root.catalog())
-    if (stored := _stored(root, fingerprint)) is not None:
+    if (stored := _stored(root, fingerprint, first["test"])) is not None:
         return Evaluated(stored, fused[root.config.seeds[0]].streams, False, too_few)
     on_stage("choices")
     settings = own_settings(root, sides)
@@ -173,14 +173,18 @@ def _head(root: Root, stream: str, seed: int) -> Head:
     return Head(*(tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
 
 
-def _stored(root: Root, fingerprint: str) -> pa.Table | None:
+def _stored(root: Root, fingerprint: str, test: SplitEmbeddings) -> pa.Table | None:
+    """The table of before; None where there is none, or where test videos have been extracted since."""
     key = layout.table("ablation")
     try:
         data = root.output.read(key)
     except FileNotFoundError:
         return None
     table = schema.from_parquet(data, schema.ABLATION, f"{root.output.url}/{key}")
-    return table if schema.fingerprint_of(data) == fingerprint else None
+    now = {(stream,): int(present_N.sum()) for stream, present_N in test.embeddings.present.items()}
+    then = {tuple(row["streams"]): row["n_judged"] for row in table.to_pylist() if row["n_judged"] is not None}
+    is_current = all(then.get(streams, count) == count for streams, count in now.items())
+    return table if is_current and schema.fingerprint_of(data) == fingerprint else None
 
 
 def _write(root: Root, name: str, table: pa.Table, fingerprint: str) -> None:

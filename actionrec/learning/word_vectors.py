@@ -108,6 +108,9 @@ def _entries(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes, 
             continue
         fields = numbers.count(b" ") + len(space)
         width = width or fields
+        if fields > width and not any(map(_is_number, numbers.split(b" ", fields - width)[:-1])):
+            words += 1  # a name with spaces, as some published files have; no word of a label is one
+            continue
         if fields == 0 or fields != width:
             raise InputError(
                 f"{source}, line {number}: {fields} numbers follow the word, and {width or 'some'} should; "
@@ -119,6 +122,14 @@ def _entries(lines: Iterable[bytes], source: str) -> Iterator[tuple[int, bytes, 
         raise InputError(f"{source} has no word vectors; a line is a word and its numbers, with single spaces")
     if promised not in (None, words):
         raise InputError(f"{source}, line 1: {promised} words are promised, and {words} are there; get the file again")
+
+
+def _is_number(field: bytes) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _number(field: bytes, where: str) -> float:

@@ -14,7 +14,8 @@ INTERVAL = (
 )
 
 
-NOT_RUN = "not run"  # the status of a row of Table I of which no seed was trained
+NOT_RUN = "not run"  # the status of a row of Table I of which no seed was trained, and of a system of Table II
+OUT_OF_DATE = "out of date"  # of a system that has judged other videos than there are now
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,10 @@ _TABLE2_NOTE = (
     "is the way to judge that is best on validation, by which a system is compared; a way that is called like a stream "
     "is that stream's network alone. Differences are of test top-1 from the proposed model; a row is better or worse "
     "than it where the interval misses 0. What multi-stream learns on validation is judged there by folds of groups, "
-    "too strictly where a class has one group. " + _JUDGED + INTERVAL
+    "too strictly where a class has one group. Its weights are free, or pulled to a prior that its networks' errors "
+    "make, or both that and sparse; with one group of validation videos only the mean is judged. "
+    "A system that is out of date has judged other videos than there are now; run `actionrec baseline` again. "
+    "'svm, refitted' was fitted on validation videos too, which no baseline was. " + _JUDGED + INTERVAL
 )
 
 
@@ -169,9 +173,9 @@ def _svm(rows: list[dict[str, Any]], too_few: bool) -> Grid:
 
 
 def _table2(rows: list[dict[str, Any]], too_few: bool) -> Grid:
-    run = {row["system"] for row in rows if row["method"]}
-    missing = [row["system"] for row in rows if row["system"] not in run]
-    columns = ["system", "type", "streams", "pre-training", "paper top-1", "checked", "here", "settings", "seeds"]
+    left_out = {status: [row["system"] for row in rows if row["status"] == status] for status in (NOT_RUN, OUT_OF_DATE)}
+    columns = ["system", "type", "paper's streams", "pre-training", "paper top-1", "checked", "way", "streams here"]
+    columns += ["settings", "seeds"]
     columns += ["judged", "validation top-1", "test top-1", "sd", "95 %", "difference", "95 %", "than the proposed", ""]
     return Grid(
         columns,
@@ -179,6 +183,7 @@ def _table2(rows: list[dict[str, Any]], too_few: bool) -> Grid:
             [
                 *_once(row, rows, place),
                 row["method"],
+                " + ".join(row["streams"] or ()) or None,
                 row["settings"],
                 len(row["seeds"] or ()) or None,
                 row["n_judged"],
@@ -191,7 +196,7 @@ def _table2(rows: list[dict[str, Any]], too_few: bool) -> Grid:
             ]
             for place, row in enumerate(rows)
         ],
-        f"Not run: {', '.join(missing)}." if missing else "",
+        " ".join(f"{status.capitalize()}: {', '.join(names)}." for status, names in left_out.items() if names),
     )
 
 

@@ -165,14 +165,14 @@ def open_of_any_release(
     store = open_store(url, given.storage)
     stored_layers = _stored_layers(store)
     stored = configuration.load(stored_layers) if stored_layers else None
-    is_new = stored is None or _with_absolute_source(given).data.source not in (None, stored.data.source)
+    is_new = stored is None or _with_absolute_paths(given).data.source not in (None, stored.data.source)
     layers = [named if is_new else _without_source(named), *layers]
     config = dataclasses.replace(
         configuration.load([*stored_layers, *layers]), storage=server.own_storage(layers, stored, store.url)
     )
     streams.check(config)
     kind_is_said = not is_new or any("dataset" in layer.get("data", {}) for layer in layers)
-    return Root(store, _with_absolute_source(config), stored, replaced, kind_is_said=kind_is_said)
+    return Root(store, _with_absolute_paths(config), stored, replaced, kind_is_said=kind_is_said)
 
 
 def _replaced(names: Sequence[str]) -> tuple[str, ...]:
@@ -192,11 +192,14 @@ def _without_source(named: Mapping[str, Any]) -> dict[str, Any]:
     return {**named, "data": kept}
 
 
-def _with_absolute_source(config: Config) -> Config:
+def _with_absolute_paths(config: Config) -> Config:
     """The stored configuration must mean the same from every working directory."""
-    if config.data.source is None:
-        return config
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, source=absolute(config.data.source)))
+    if config.data.source is not None:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, source=absolute(config.data.source)))
+    if (words := config.baselines.video2vec.word_vectors) is not None:
+        video2vec = dataclasses.replace(config.baselines.video2vec, word_vectors=absolute(words))
+        config = dataclasses.replace(config, baselines=dataclasses.replace(config.baselines, video2vec=video2vec))
+    return config
 
 
 def _is_made_from(root: Root, stage: str, inputs: Mapping[str, str] | None) -> bool:

@@ -74,7 +74,6 @@ def _baseline(name: str, needs: Callable[[Config], Sequence[str]]) -> Stage:
         (f"baselines.{name}.",),
         (layout.baseline(name),),
         f"the baseline {name} has not been trained here; run `actionrec baseline {name}`",
-        made=lambda config: name in config.table2.rows,
         seeded=True,
     )
 

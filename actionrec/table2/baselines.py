@@ -15,7 +15,7 @@ from actionrec.learning.metrics import Classes, Scores
 from actionrec.schema import SPLITS
 from actionrec.storage import layout, models, provenance
 from actionrec.storage.root import Root, begin, made_from, record
-from actionrec.storage.samples import Samples, class_labels, revisions, samples
+from actionrec.storage.samples import Samples, class_labels, revisions, samples, with_stream
 from actionrec.storage.stages import STAGES
 from actionrec.storage.store import read_if_there
 from actionrec.table2.runnable import SYSTEMS
@@ -58,7 +58,9 @@ def train_baselines(
         SYSTEMS[name].networks(root.config)
         found |= {stream: samples(root, stream) for stream in SYSTEMS[name].streams(root.config) if stream not in found}
     inputs = {name: _inputs(root, name, found) for name in names}
-    fingerprints = {name: begin(root, name, inputs[name]) for name in names}
+    # Those that stay come first: where one of them refuses, nothing has been deleted and no setting stored.
+    order = sorted(names, key=lambda name: name in root.replaced)
+    fingerprints = {name: begin(root, name, inputs[name], last=name == order[-1]) for name in order}
     runs = [SystemRun(name, seed, fingerprints[name]) for name in names for seed in root.config.seeds]
     waiting = [each for each in runs if read_judgements(root, each.system, each.seed) is None]
     specs = [spec for each in waiting for spec in SYSTEMS[each.system].specs(root, found, each.seed, each.fingerprint)]
@@ -84,9 +86,10 @@ def labelled(root: Root, split: str) -> SplitVideos:
 
 
 def read_judgements(root: Root, name: str, seed: int) -> dict[str, Judgement] | None:
-    """Way to judge -> what it says, of the labelled videos in the catalog's order; None where they are not there yet.
+    """Way to judge -> what it says, of the labelled videos in the catalog's order; None where that is to be made.
 
-    InputError where the file is damaged, another's, or of other videos.
+    It is where it has not been, or where other videos are labelled now, or have other streams, than were judged: then
+    networks that are trained judge again. InputError where the file is damaged or another's.
     """
     if not root.begun(name):
         return None
@@ -94,8 +97,12 @@ def read_judgements(root: Root, name: str, seed: int) -> dict[str, Judgement] | 
     where = f"{root.output.url}/{key}"
     if (data := read_if_there(root.output, key)) is None:
         return None
-    if schema.fingerprint_of(data) != models.seeded(record(root, name)["fingerprint"], seed):
-        raise InputError(f"{where}: made with other settings or data; use --replace {name}")
+    networks = models.seeded(record(root, name)["fingerprint"], seed)
+    stamp = schema.fingerprint_of(data) or ""
+    if not stamp.startswith(f"{networks}-"):
+        raise InputError(f"{where}: made with other settings or data; use `actionrec baseline {name} --replace {name}`")
+    if stamp != f"{networks}-{_videos_now(root, name)}":
+        return None
     schema.refuse_bomb(data, where)
     rows = schema.from_parquet(data, schema.BASELINE_SCORES, where).to_pylist()
     classes = len(class_labels(root.catalog()))
@@ -107,21 +114,34 @@ def read_judgements(root: Root, name: str, seed: int) -> dict[str, Judgement] | 
             said = {row["video_id"]: row["scores"] for row in own if row["split"] == split}
             ids = labelled(root, split).video_ids
             if list(said) != list(ids) or any(each is not None and len(each) != classes for each in said.values()):
-                raise InputError(f"{where}: it is of other videos or classes; use --replace {name}")
+                raise InputError(f"{where}: damaged; delete it and run `actionrec baseline {name}` again")
             scores[split] = np.array([np.full(classes, np.nan) if said[i] is None else said[i] for i in ids])
         found[method] = Judgement(scores, own[0]["alone"], json.loads(own[0]["settings"]))
     return found
 
 
+def has_judged(root: Root, name: str) -> bool:
+    """Whether a system has scores of any seed, of whatever videos."""
+    return any(root.output.exists(layout.baseline_scores(name, root.further(seed))) for seed in root.config.seeds)
+
+
 def _inputs(root: Root, name: str, found: Mapping[str, Samples]) -> dict[str, str]:
-    """What a system is made from: its stages, the videos that it learns from, and those that it judges."""
-    streams = SYSTEMS[name].streams(root.config)
-    learnt = provenance.digest([found[stream].digest() for stream in streams])
-    sides = [labelled(root, split) for split in JUDGED]
-    changed = list(revisions(root.catalog()))
-    judged = provenance.digest([[list(side.video_ids), side.target.tolist()] for side in sides] + [changed])
-    made = made_from(root, *STAGES[name].needs(root.config))
-    return {**made, "videos": learnt, "judged videos": judged, **SYSTEMS[name].inputs(root)}
+    """What a system's networks are made from. Test videos have no say."""
+    learnt = provenance.digest([found[stream].digest() for stream in SYSTEMS[name].streams(root.config)])
+    return {**made_from(root, *STAGES[name].needs(root.config)), "videos": learnt, **SYSTEMS[name].inputs(root)}
+
+
+def _videos_now(root: Root, name: str) -> str:
+    """A hash of the videos that a system is to judge or be fused by, and of the streams that each of them has."""
+    system = SYSTEMS[name]
+    sides = {split: labelled(root, split) for split in system.SPLITS}
+    asked = {video_id for side in sides.values() for video_id in side.video_ids}
+    streams = [stream for stream in system.streams(root.config) if root.begun(stream)]
+    having = {stream: {i for ids in with_stream(root, stream).values() for i in ids} & asked for stream in streams}
+    facts: list[object] = [[list(side.video_ids), side.target.tolist()] for side in sides.values()]
+    return provenance.digest(
+        [*facts, [[stream, sorted(having[stream])] for stream in streams], *revisions(root.catalog())]
+    )
 
 
 def _keep(
@@ -147,4 +167,5 @@ def _keep(
     ]
     table = pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES)
     key = layout.baseline_scores(run.system, root.further(run.seed))
-    root.output.put(key, schema.to_parquet(table, models.seeded(run.fingerprint, run.seed)))
+    stamp = f"{models.seeded(run.fingerprint, run.seed)}-{_videos_now(root, run.system)}"
+    root.output.put(key, schema.to_parquet(table, stamp))

@@ -15,13 +15,13 @@ from actionrec.fusion.fuse import load_fused
 from actionrec.fusion.tables import REFITTED, figures, hits, validation
 from actionrec.learning import metrics
 from actionrec.learning.metrics import Scores
-from actionrec.show.evaluation import figure, render, verdict
-from actionrec.storage import layout, provenance
+from actionrec.show.evaluation import NOT_RUN, OUT_OF_DATE, figure, render, verdict
+from actionrec.storage import layout, models, provenance
 from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import BASELINES
 from actionrec.storage.store import put_changed
-from actionrec.table2.baselines import JUDGED, SplitVideos, labelled, read_judgements
+from actionrec.table2.baselines import JUDGED, SplitVideos, has_judged, labelled, read_judgements
 from actionrec.table2.runnable import SYSTEMS
 from actionrec.table2.systems import PROPOSED, Published, published
 
@@ -55,6 +55,15 @@ class _Way:
     settings: str = ""  # that were chosen on validation, by the first seed
 
 
+def is_evaluated(root: Root) -> bool:
+    """Whether the proposed model has been judged, and every seed of it is there."""
+    if not (root.begun("evaluate") and root.output.exists(layout.table("ablation"))):
+        return False
+    fused = record(root, "fusion")["fingerprint"]
+    folders = {seed: layout.model(layout.FUSION, root.further(seed)) for seed in root.config.seeds}
+    return all(models.finished(root.output, each, models.seeded(fused, seed)) for seed, each in folders.items())
+
+
 def write_table2(root: Root) -> Table2:
     """Make tables/table2 of the proposed model, which has been evaluated, and of the baselines that have been judged.
 
@@ -73,19 +82,19 @@ def write_table2(root: Root) -> Table2:
 
 
 def _proposed(root: Root) -> dict[str, _Way]:
-    models = {seed: load_fused(root, seed) for seed in root.config.seeds}
+    fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
     scores: dict[str, list[Scores]] = {split: [] for split in JUDGED}
-    for seed, model in models.items():
+    for seed, model in fused.items():
         sides = split_embeddings(root, seed)
         for split in JUDGED:
             scores[split].append(model.decisions(sides[split].embeddings.of(model.streams)))
-    first = models[root.config.seeds[0]]
+    first = fused[root.config.seeds[0]]
     method = REFITTED if first.refitted else "svm"
-    return {method: _Way([None] * len(models) if first.refitted else scores["val"], scores["test"], first.streams)}
+    return {method: _Way([None] * len(fused) if first.refitted else scores["val"], scores["test"], first.streams)}
 
 
 def _baseline(root: Root, name: str) -> dict[str, _Way]:
-    """Nothing where a seed has not been judged."""
+    """Nothing where a seed has not judged the videos that are there now."""
     of_seeds = [read_judgements(root, name, seed) for seed in root.config.seeds]
     if any(each is None for each in of_seeds):
         return {}
@@ -108,7 +117,7 @@ def _rows(
     paper: dict[str, Any] = {"system": of.system, "name": of.name, "type": of.type, "paper_streams": of.streams}
     paper |= {"pretraining": of.pretraining, "paper_top1": of.paper_top1, "checked": of.checked or None}
     if not ways:
-        return [paper]
+        return [paper | {"status": OUT_OF_DATE if of.name in BASELINES and has_judged(root, of.name) else NOT_RUN}]
     found = [
         paper
         | {"method": method, "alone": way.alone, "streams": list(way.streams), "settings": way.settings or None}

@@ -128,6 +128,38 @@ def test_a_replaced_system_leaves_all_others_and_all_streams(root: Root) -> None
     )
 
 
+def test_a_refusal_of_one_system_deletes_and_stores_nothing_of_another(
+    root: Root, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = snapshot(Path(root.store.url))
+    given = ("--replace", "two_stream", "--set", "baselines.video2vec.units=16")
+    code, said = refusal(capsys, "baseline", "all", "--root", root.store.url, *given)
+    assert code == 2 and "baselines.video2vec.units (it was 8, now 16)" in said
+    assert snapshot(Path(root.store.url)) == before
+
+
+def test_videos_that_are_extracted_later_are_judged_by_the_trained_networks(tmp_path: Path) -> None:
+    """A test part without marks when the system was trained and judged."""
+    late = make_root(tmp_path / "root", settings=SETTINGS | {"seeds": [0]})
+    late.save_config()
+    assert actionrec("train", "motion", "--root", late.store.url) == 0
+    part = next(video.part for video in samples(late, "spatial").videos if video.split == "test")
+    keys = [key for key in late.store.sizes("features/") if key.endswith(f"-{part:06d}.parquet")]
+    kept_aside = {key: late.store.read(key) for key in keys if "/plan/" not in key}
+    for key in kept_aside:
+        late.store.delete(key)
+    assert actionrec("baseline", "video2vec", "--root", late.store.url) == 0
+    networks = {name: stamp for name, stamp in snapshot(tmp_path / "root").items() if "encoder" in name}
+    for key, data in kept_aside.items():
+        late.store.put(key, data)
+    assert read_judgements(open_root(late.store.url), "video2vec", 0) is None
+    assert actionrec("baseline", "video2vec", "--root", late.store.url) == 0
+    (judgement,) = read_judgements(open_root(late.store.url), "video2vec", 0).values()
+    assert np.isfinite(judgement.scores["test"]).all()
+    now = snapshot(tmp_path / "root")
+    assert networks and all(now[name] == stamp for name, stamp in networks.items())
+
+
 def test_what_would_have_no_effect_or_cannot_be_done_is_refused(root: Root, capsys: pytest.CaptureFixture[str]) -> None:
     url = root.store.url
     code, said = refusal(capsys, "baseline", "two_stream", "--root", url, "--replace", "video2vec")

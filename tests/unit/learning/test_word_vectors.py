@@ -119,6 +119,11 @@ def test_numbers_that_are_none(number: str) -> None:
     refused(f"go 1 2\nguitar {number} 1\n".encode(), ["guitar"], "line 2", "guitar", "finite")
 
 
+def test_a_name_with_spaces_is_no_word_of_a_label_and_no_damage() -> None:
+    text = b"apply 1 0 0\n. . . 0.1 0.2 0.3\nat name@domain.com 1 1 1\neye 1 1 0\n"
+    np.testing.assert_allclose(class_vectors(io.BytesIO(text), ["apply"], "words.txt"), [[1, 0, 0]])
+
+
 @pytest.mark.parametrize(
     "bad", [b"guitar 1 2", b"other 1 2", b"guitar 1 2 3 4", b"other 1 2 3 4", b"guitar", b"", b"a b c"]
 )

@@ -1,5 +1,7 @@
 """How the systems of Table II make one score of several networks' scores."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -89,3 +91,11 @@ def test_a_class_without_validation_videos_has_scores_that_can_be_stored(root: R
     for method in ("free", "prior", "both"):
         scores = multi_stream.fuse(sides, root, 0)[method].scores
         assert scores["test"].shape[1] == CLASSES and np.isfinite(scores["test"]).all()
+
+
+def test_with_one_group_of_validation_videos_multi_stream_is_judged_by_its_mean_alone(root: Root) -> None:
+    sides = {"val": side(3, 1, 1.0, 1), "test": side(3, 3, 1.0, 2)}
+    one = dataclasses.replace(sides["val"], groups=["g"] * len(sides["val"].target))
+    found = multi_stream.fuse({**sides, "val": one}, root, 0)
+    assert list(found) == ["spatial", "motion", "audio", "mean"]
+    np.testing.assert_allclose(found["mean"].scores["val"], sides["val"].scores.mean(axis=0))

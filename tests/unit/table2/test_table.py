@@ -19,8 +19,9 @@ from actionrec.storage import layout
 from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.stages import STAGES
-from actionrec.table2.baselines import labelled, read_judgements
-from actionrec.table2.table import write_table2
+from actionrec.table2 import baselines
+from actionrec.table2.baselines import _videos_now, labelled, read_judgements
+from actionrec.table2.table import is_evaluated, write_table2
 from tests.learnt_roots import learnt_root
 from tests.tiny_roots import snapshot
 
@@ -57,7 +58,8 @@ def put(root: Root, name: str, ways: dict[str, tuple[bool, float, float]]) -> No
                     settings = json.dumps({"lambda": 0.01})
                     row = {"video_id": video_id, "split": split, "method": method, "alone": alone}
                     rows.append(row | {"settings": settings, "scores": scores.tolist()})
-        data = schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES), f"{fingerprint}-{seed}")
+        stamp = f"{fingerprint}-{seed}-{_videos_now(root, name)}"
+        data = schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES), stamp)
         root.output.put(layout.baseline_scores(name, root.further(seed)), data)
 
 
@@ -146,9 +148,39 @@ def test_scores_of_something_else_are_refused_by_name(root: Root) -> None:
     rows = pq_rows(path)[:-1]
     path.write_bytes(schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES), fingerprint(path)))
     with pytest.raises(
-        InputError, match=r"scores\.parquet: it is of other videos or classes; use --replace two_stream"
+        InputError, match=r"scores\.parquet: damaged; delete it and run `actionrec baseline two_stream`"
     ):
         read_judgements(root, "two_stream", 0)
+
+
+def test_other_test_videos_make_a_system_out_of_date_until_it_judges_again(root: Root) -> None:
+    """Neither its mistakes, nor the end of `evaluate`."""
+    put(root, "two_stream", {"mean": (False, 0.5, 0.9)})
+    catalog = schema.from_parquet(root.store.read(layout.CATALOG), schema.CATALOG, "x")
+    rows = catalog.to_pylist()
+    more = next(row for row in rows if row["split"] == "test") | {"video_id": "another.avi", "group": "another"}
+    table_now = pa.Table.from_pylist([*rows, more], schema=schema.CATALOG)
+    assert read_judgements(root, "two_stream", 0) is not None
+    root.store.put(layout.CATALOG, schema.to_parquet(table_now, "x"))
+    assert read_judgements(root, "two_stream", 0) is None
+    root.store.put(layout.CATALOG, schema.to_parquet(catalog, "x"))
+    lost = dataclasses.replace(root, config=dataclasses.replace(root.config, streams=("spatial", "motion")))
+    put(root, "multi_stream", {"mean": (False, 0.5, 0.9)})
+    assert read_judgements(root, "multi_stream", 0) is not None and read_judgements(lost, "multi_stream", 0) is None
+
+
+def test_what_is_out_of_date_is_left_out_of_the_table_by_name(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(root, "two_stream", {"mean": (False, 0.5, 0.9)})
+    monkeypatch.setattr(baselines, "_videos_now", lambda root, name: "others")
+    write_table2(root)
+    row = table(root).set_index("name").loc["two_stream"]
+    assert row["status"] == "out of date" and np.isnan(row["top1"])
+    assert "Out of date: Two-stream fusion" in Path(root.store.url, "tables/table2.md").read_text()
+
+
+def test_table_two_waits_for_every_seed_of_the_proposed_model(root: Root) -> None:
+    assert is_evaluated(root)
+    assert not is_evaluated(dataclasses.replace(root, config=dataclasses.replace(root.config, seeds=(0, 1, 2))))
 
 
 def pq_rows(path: Path) -> list[dict]:

@@ -134,8 +134,6 @@ def _rows(
 def _difference(root: Root, way: _Way, proposed: _Way, test: SplitVideos) -> dict[str, Any]:
     """Of test top-1 from the proposed model, with its paired 95 % interval over test groups."""
     difference_N = hits(way.test, test.target, 1) - hits(proposed.test, test.target, 1)
-    low, high = metrics.interval(difference_N, test.groups, root.config.fusion.bootstrap, root.config.seed) or (
-        None,
-        None,
-    )
+    interval = metrics.interval(difference_N, test.groups, root.config.fusion.bootstrap, root.config.seed)
+    low, high = interval or (None, None)
     return {"difference": float(difference_N.mean()), "difference_low": low, "difference_high": high}

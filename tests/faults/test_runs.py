@@ -40,12 +40,10 @@ def test_a_signal_ends_the_run_soon_and_keeps_what_is_committed(
     with Driver("--root", root) as driver:
         driver.wait_until(lambda: len(marks(root)) >= 3)
         driver.process.send_signal(number)
-        begun_s = time.monotonic()
         assert driver.wait() == code, driver.output()
-        took_s = time.monotonic() - begun_s
         assert not driver.orphans()
         output = driver.output()
-    assert took_s < 10
+    assert len(marks(root)) < len(calm.ids), "it went on to the end of its work"
     assert "Traceback" not in output
     assert output.strip().splitlines()[-1].startswith("error: interrupted; ")
     kept = committed_files(root)

@@ -91,7 +91,7 @@ _TABLE2_NOTE = (
     "is the way to judge that is best on validation, by which a system is compared; a way that is called like a stream "
     "is that stream's network alone. Differences are of test top-1 from the proposed model; a row is better or worse "
     "than it where the interval misses 0. What multi-stream learns on validation is judged there by folds of groups, "
-    "too strictly where a class has one group. Its weights are free, or pulled to a prior that its networks' errors "
+    "too strictly where a class has few groups. Its weights are free, or pulled to a prior that its networks' errors "
     "make, or both that and sparse; with one group of validation videos only the mean is judged. "
     "A system that is out of date has judged other videos than there are now; run `actionrec baseline` again. "
     "'svm, refitted' was fitted on validation videos too, which no baseline was. " + _JUDGED + INTERVAL

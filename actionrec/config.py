@@ -362,8 +362,8 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 def section_of(settings: Any, within: Any = None, prefix: str = "") -> str:
     """The dotted name of the section of the configuration that has the type of `settings`; empty where none has."""
-    sections = {item.name: getattr(within or Config(), item.name) for item in dataclasses.fields(within or Config())}
-    for name, section in sections.items():
+    within = within or Config()
+    for name, section in ((item.name, getattr(within, item.name)) for item in dataclasses.fields(within)):
         if type(section) is type(settings):
             return prefix + name
         if dataclasses.is_dataclass(section) and (found := section_of(settings, section, f"{prefix}{name}.")):

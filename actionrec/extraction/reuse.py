@@ -25,7 +25,7 @@ from actionrec.extraction.part import VideoFile, read_video
 from actionrec.show.words import counted
 from actionrec.storage import layout, parts
 from actionrec.storage.another import Another, chosen
-from actionrec.storage.reopening import Kept
+from actionrec.storage.reopening import Kept, in_order
 from actionrec.storage.root import Root
 from actionrec.storage.samples import all_made, made_with
 from actionrec.storage.sources import source_folder
@@ -211,7 +211,9 @@ class _Copier:
         taken = {i: row for piece in pieces for i, row in piece.rows.items()}
         rows = [dict(row) for i in ids if (row := taken.get(i) or kept.of(i)) is not None]
         ok = [row["video_id"] for row in rows if row["status"] == "ok"]
-        table = kept.merged(first.table if len(pieces) == 1 else _united(pieces, ok), ok)
+        table = kept.merged(
+            first.table if len(pieces) == 1 else in_order(pa.concat_tables(piece.table for piece in pieces), ok), ok
+        )
         is_copy = table is first.all_of_it and self.other.fingerprint(stream) == fingerprint
         data = first.data if is_copy else schema.to_parquet(table, fingerprint)
         mark = schema.to_parquet(pa.Table.from_pylist(rows, schema=schema.STATUS), fingerprint)
@@ -237,10 +239,3 @@ class _Copier:
             except VideoError:
                 self.by_key[video.key] = None  # extract says why
         return self.by_key[video.key]
-
-
-def _united(pieces: Sequence[_Piece], video_ids: Sequence[str]) -> pa.Table:
-    """Their tables as one, in the order of `video_ids`."""
-    table = pa.concat_tables(piece.table for piece in pieces)
-    places = {video_id: place for place, video_id in enumerate(table["video_id"].to_pylist())}
-    return table.take([places[video_id] for video_id in video_ids if video_id in places]).combine_chunks()

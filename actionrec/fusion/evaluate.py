@@ -31,7 +31,7 @@ from actionrec.storage import layout, provenance
 from actionrec.storage.embeddings import SplitEmbeddings, split_embeddings
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels, revisions
-from actionrec.training.embedder import load_recurrent
+from actionrec.training.embedder import load_recurrent, softmax_layer
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,9 @@ def judge(
     root: Root, seed: int, fused: FusedModel, sides: Mapping[str, SplitEmbeddings], settings: Settings
 ) -> list[SubsetScores]:
     """Every subset of streams under each classifier, by the models of one seed."""
-    heads: dict[str, Head] = {stream: _head(root, stream, seed) for stream in root.config.streams}
+    heads: dict[str, Head] = {
+        stream: softmax_layer(load_recurrent(root, stream, seed)) for stream in root.config.streams
+    }
     found = []
     for streams in fusion.subsets(root.config.streams):
         for method, score in _methods(root, seed, fused, sides, streams, heads, settings).items():
@@ -166,11 +168,6 @@ def _methods(
     if len(streams) == 1:
         return {"softmax": average, "svm": svm.decisions}
     return {"softmax": fitted("softmax").decisions, "svm": svm.decisions, "average": average}
-
-
-def _head(root: Root, stream: str, seed: int) -> Head:
-    tensors = load_recurrent(root, stream, seed).tensors
-    return Head(*(tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
 
 
 def _stored(root: Root, fingerprint: str, test: SplitEmbeddings) -> pa.Table | None:

@@ -182,9 +182,13 @@ class Kept:
         if not wanted:
             return table
         is_wanted = pc.is_in(self._table["video_id"], pa.array(sorted(wanted), pa.string()))
-        rows = pa.concat_tables([table, self._table.filter(is_wanted)])
-        places = {video_id: place for place, video_id in enumerate(rows["video_id"].to_pylist())}
-        return rows.take([places[video_id] for video_id in video_ids if video_id in places]).combine_chunks()
+        return in_order(pa.concat_tables([table, self._table.filter(is_wanted)]), video_ids)
+
+
+def in_order(table: pa.Table, video_ids: Sequence[str]) -> pa.Table:
+    """The rows of those of the videos that are in it, in their order."""
+    places = {video_id: place for place, video_id in enumerate(table["video_id"].to_pylist())}
+    return table.take([places[video_id] for video_id in video_ids if video_id in places]).combine_chunks()
 
 
 _NO_WIDTH = pa.schema([schema.PLAN.field("video_id")])

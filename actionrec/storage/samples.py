@@ -172,6 +172,21 @@ def read_sequences(
     return sequences
 
 
+def read_streams(
+    stores: Mapping[str, tuple[Store, str]], part: int, items: Sequence[Mapping[str, Any]]
+) -> dict[str, dict[str, NDArray[np.float32]]]:
+    """Video -> stream -> its embeddings float32 [L, E], of a part; an item names a video and its streams.
+
+    `stores`: where each stream lies, and the fingerprint of its files. Errors as above.
+    """
+    found: dict[str, dict[str, NDArray[np.float32]]] = {item["video_id"]: {} for item in items}
+    for stream, (store, fingerprint) in stores.items():
+        ids = [item["video_id"] for item in items if stream in item["streams"]]
+        for video_id, sequence in read_sequences(store, stream, part, ids, fingerprint).items() if ids else ():
+            found[video_id][stream] = sequence
+    return found
+
+
 def read_rows(
     store: Store, stream: str, part: int, video_ids: Iterable[str], table_schema: pa.Schema, fingerprint: str
 ) -> dict[str, Mapping[str, Any]]:

@@ -24,7 +24,7 @@ from actionrec.table2.systems import Side
 from actionrec.training.progress import NOBODY, TrainingListener
 from actionrec.training.ray_train import train
 
-JUDGED = ("val", "test")
+HELD_OUT = ("val", "test")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def train_baselines(
     """
     found: dict[str, Samples] = {}
     for name in names:
-        SYSTEMS[name].networks(root.config)
+        SYSTEMS[name].network_names(root.config)
         found |= {stream: samples(root, stream) for stream in SYSTEMS[name].streams(root.config) if stream not in found}
     inputs = {name: _inputs(root, name, found) for name in names}
     # Those that stay come first: where one of them refuses, nothing has been deleted and no setting stored.
@@ -67,7 +67,7 @@ def train_baselines(
     train(root, specs, verbose=verbose, on_progress=listener.on_epoch, on_stage=listener.on_stage)
     if waiting:
         listener.on_stage("scores")
-        videos = {split: labelled(root, split) for split in SPLITS}
+        videos = {split: split_videos(root, split) for split in SPLITS}
         ids = {each: [i for s in SYSTEMS[each.system].SPLITS for i in videos[s].video_ids] for each in waiting}
         scores = score_videos(root, waiting, ids, verbose=verbose, on_progress=listener.on_videos)
         for each in waiting:
@@ -75,7 +75,7 @@ def train_baselines(
             _keep(root, each, scores[each], videos)
 
 
-def labelled(root: Root, split: str) -> SplitVideos:
+def split_videos(root: Root, split: str) -> SplitVideos:
     """Those whose class is learnt."""
     catalog = root.catalog()
     targets = {label: target for target, label in enumerate(class_labels(catalog))}
@@ -106,16 +106,18 @@ def read_judgements(root: Root, name: str, seed: int) -> dict[str, Judgement] | 
     schema.refuse_bomb(data, where)
     rows = schema.from_parquet(data, schema.BASELINE_SCORES, where).to_pylist()
     classes = len(class_labels(root.catalog()))
+    ids = {split: split_videos(root, split).video_ids for split in HELD_OUT}
     found: dict[str, Judgement] = {}
     for method in dict.fromkeys(row["method"] for row in rows):
         own = [row for row in rows if row["method"] == method]
         scores = {}
-        for split in JUDGED:
+        for split in HELD_OUT:
             said = {row["video_id"]: row["scores"] for row in own if row["split"] == split}
-            ids = labelled(root, split).video_ids
-            if list(said) != list(ids) or any(each is not None and len(each) != classes for each in said.values()):
+            if list(said) != list(ids[split]) or any(
+                each is not None and len(each) != classes for each in said.values()
+            ):
                 raise InputError(f"{where}: damaged; delete it and run `actionrec baseline {name}` again")
-            scores[split] = np.array([np.full(classes, np.nan) if said[i] is None else said[i] for i in ids])
+            scores[split] = np.array([np.full(classes, np.nan) if said[i] is None else said[i] for i in ids[split]])
         found[method] = Judgement(scores, own[0]["alone"], json.loads(own[0]["settings"]))
     return found
 
@@ -134,7 +136,7 @@ def _inputs(root: Root, name: str, found: Mapping[str, Samples]) -> dict[str, st
 def _videos_now(root: Root, name: str) -> str:
     """A hash of the videos that a system is to judge or be fused by, and of the streams that each of them has."""
     system = SYSTEMS[name]
-    sides = {split: labelled(root, split) for split in system.SPLITS}
+    sides = {split: split_videos(root, split) for split in system.SPLITS}
     asked = {video_id for side in sides.values() for video_id in side.video_ids}
     streams = [stream for stream in system.streams(root.config) if root.begun(stream)]
     having = {stream: {i for ids in with_stream(root, stream).values() for i in ids} & asked for stream in streams}
@@ -149,7 +151,7 @@ def _keep(
 ) -> None:
     """Fuse what the networks of a run say, and store what comes of it."""
     system, classes = SYSTEMS[run.system], len(class_labels(root.catalog()))
-    networks = system.networks(root.config)
+    networks = system.network_names(root.config)
     nothing = np.full(len(networks) * classes, np.nan)
     sides = {}
     for split in system.SPLITS:
@@ -162,7 +164,7 @@ def _keep(
         | {"settings": json.dumps(method.settings)}
         | {"scores": None if np.isnan(scores_C).any() else scores_C.tolist()}
         for name, method in system.fuse(sides, root, run.seed).items()
-        for split in JUDGED
+        for split in HELD_OUT
         for video_id, scores_C in zip(videos[split].video_ids, method.scores[split], strict=True)
     ]
     table = pa.Table.from_pylist(rows, schema=schema.BASELINE_SCORES)

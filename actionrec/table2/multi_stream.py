@@ -15,7 +15,7 @@ from actionrec.learning.loop import TrainingData, Workers
 from actionrec.learning.stacked_lstm import StackedLstm
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Samples
-from actionrec.table2.networks import common, filled, frame_spec, load, load_frames, probabilities, rows
+from actionrec.table2.models import common, filled, frame_spec, load, load_frames, probabilities, rows
 from actionrec.table2.systems import Method, Score, Sequences, Side, demand
 from actionrec.training.sequences import SequenceLoader, sequence_loader, standardize
 from actionrec.training.spec import TrainingSpec
@@ -46,7 +46,7 @@ class LstmSpec(TrainingSpec):
         return {"stream": self.loader.stream, "width": self.loader.width, "units": units, "seed": self.seed}
 
 
-def networks(config: Config) -> Sequence[str]:
+def network_names(config: Config) -> Sequence[str]:
     demand(NAME, config, *RECURRENT)
     return streams(config)
 

@@ -15,7 +15,7 @@ from actionrec.cluster.watcher import Watcher
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.storage.root import Root
-from actionrec.storage.samples import made_with, read_sequences, store_of, with_stream
+from actionrec.storage.samples import made_with, read_streams, store_of, with_stream
 from actionrec.storage.store import open_store
 from actionrec.table2.runnable import SYSTEMS
 
@@ -54,7 +54,7 @@ def score_videos(
 ) -> dict[SystemRun, dict[str, NDArray[np.float64]]]:
     """Run -> video -> scores [S x C] in one row, of those of its `videos` that have one of its streams.
 
-    Networks must be there. SplitVideos go through one at a time, so a score depends on its video alone.
+    Networks must be there. Videos go through one at a time, so a score depends on its video alone.
     """
     asked: dict[str, list[int]] = {}
     for place, each in enumerate(runs):
@@ -91,22 +91,19 @@ class ScoreWorker:
 
     def __init__(self, job: ScoreJob, device: str) -> None:
         torch.set_num_threads(job.config.extract.threads)
-        self._root = job.root()
+        root = job.root()
         self._runs = [
-            (frozenset(system.streams(job.config)), system.scorer(self._root, each.seed, each.fingerprint, device))
+            (frozenset(system.streams(job.config)), system.scorer(root, each.seed, each.fingerprint, device))
             for each in job.runs
             for system in [SYSTEMS[each.system]]
         ]
+        streams = {stream for names, _ in self._runs for stream in names}
+        self._stores = {stream: (store_of(root, stream), made_with(root, stream)) for stream in streams}
 
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> bytes:
         """The scores of a part as an Arrow stream of ROWS; an item names a video, its runs and its streams."""
         watcher.begin(part, len(items))
-        sequences: dict[str, dict[str, NDArray[np.float32]]] = {item["video_id"]: {} for item in items}
-        for stream in {stream for item in items for stream in item["streams"]}:
-            ids = [item["video_id"] for item in items if stream in item["streams"]]
-            store, features = store_of(self._root, stream), made_with(self._root, stream)
-            for video_id, sequence in read_sequences(store, stream, part, ids, features).items():
-                sequences[video_id][stream] = sequence
+        sequences = read_streams(self._stores, part, items)
         rows = []
         for item in items:
             rows += list(self._score(item["video_id"], item["runs"], sequences[item["video_id"]]))

@@ -61,7 +61,7 @@ class System(Protocol):
     NAME: str
     SPLITS: Sequence[str]  # whose videos its networks score
 
-    def networks(self, config: Config) -> Sequence[str]:
+    def network_names(self, config: Config) -> Sequence[str]:
         """The names of its S networks. InputError: `streams` lacks what it cannot do without."""
 
     def streams(self, config: Config) -> Sequence[str]:

@@ -21,7 +21,7 @@ from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, record
 from actionrec.storage.stages import BASELINES
 from actionrec.storage.store import put_changed
-from actionrec.table2.baselines import JUDGED, SplitVideos, has_judged, labelled, read_judgements
+from actionrec.table2.baselines import HELD_OUT, SplitVideos, has_judged, read_judgements, split_videos
 from actionrec.table2.runnable import SYSTEMS
 from actionrec.table2.systems import PROPOSED, Published, published
 
@@ -70,7 +70,7 @@ def write_table2(root: Root) -> Table2:
     A table that says the same stays as it is. InputError where the model or a judgement is missing or not its own.
     """
     ways = {PROPOSED: _proposed(root)} | {name: _baseline(root, name) for name in BASELINES}
-    videos = {split: labelled(root, split) for split in JUDGED}
+    videos = {split: split_videos(root, split) for split in HELD_OUT}
     (proposed,) = ways[PROPOSED].values()
     rows = [row for each in published() for row in _rows(root, each, ways.get(each.name, {}), videos, proposed)]
     table = pa.Table.from_pylist(rows, schema=schema.TABLE2)
@@ -83,10 +83,10 @@ def write_table2(root: Root) -> Table2:
 
 def _proposed(root: Root) -> dict[str, _Way]:
     fused = {seed: load_fused(root, seed) for seed in root.config.seeds}
-    scores: dict[str, list[Scores]] = {split: [] for split in JUDGED}
+    scores: dict[str, list[Scores]] = {split: [] for split in HELD_OUT}
     for seed, model in fused.items():
         sides = split_embeddings(root, seed)
-        for split in JUDGED:
+        for split in HELD_OUT:
             scores[split].append(model.decisions(sides[split].embeddings.of(model.streams)))
     first = fused[root.config.seeds[0]]
     method = REFITTED if first.refitted else "svm"

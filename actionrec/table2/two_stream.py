@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from actionrec.config import Config
 from actionrec.learning import search
 from actionrec.learning.embeddings import Embeddings
-from actionrec.learning.fusion import Head
 from actionrec.learning.two_stream import evenly, mean
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import Samples, class_labels
-from actionrec.table2.networks import frame_spec, load_frames, probabilities, rows
+from actionrec.table2.models import frame_spec, load_frames, probabilities, rows
 from actionrec.table2.systems import Method, Score, Sequences, Side, demand
+from actionrec.training.embedder import softmax_layer
 from actionrec.training.spec import TrainingSpec
 
 NAME = "two_stream"
@@ -28,7 +28,7 @@ NETWORKS = ("spatial", "motion")
 SPLITS = ("train", "val", "test")  # the SVM is fitted on what the networks say of the training videos
 
 
-def networks(config: Config) -> Sequence[str]:
+def network_names(config: Config) -> Sequence[str]:
     demand(NAME, config, *NETWORKS)
     return NETWORKS
 
@@ -50,7 +50,7 @@ def scorer(root: Root, seed: int, fingerprint: str, device: str) -> Score:
     motion = models.load(
         root.output, layout.model(layout.MOTION_CNN), record(root, "motion_cnn")["fingerprint"], "use --replace motion"
     )
-    head = Head(*(motion.tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
+    head = softmax_layer(motion)
     count = root.config.baselines.two_stream.frames
 
     def score(sequences: Sequences) -> NDArray[np.float64]:

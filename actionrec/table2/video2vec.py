@@ -19,7 +19,7 @@ from actionrec.learning.word_vectors import class_vectors, lines_of
 from actionrec.storage import provenance
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import Samples, class_labels
-from actionrec.table2.networks import common, filled, load
+from actionrec.table2.models import common, filled, load
 from actionrec.table2.systems import Method, Score, Sequences, Side, demand
 from actionrec.training.sequences import JointLoader, sequence_loader, standardize
 from actionrec.training.spec import TrainingSpec
@@ -59,7 +59,7 @@ class Video2vecSpec(TrainingSpec):
         return {loader.stream: loader.width for loader in self.loader.loaders}
 
 
-def networks(config: Config) -> Sequence[str]:
+def network_names(config: Config) -> Sequence[str]:
     demand(NAME, config, *STREAMS)
     return (NETWORK,)
 

@@ -4,6 +4,7 @@ An epoch goes window by window, a window being some consecutive batches whose vi
 is the same whatever the number of workers; worker r of W takes its samples r, r + W, r + 2 W, ...
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,12 @@ BEFORE = -1  # the epoch before the first: the training videos once, for statist
 
 Arrays = dict[str, NDArray[Any]]
 LeaveOut = Callable[[str, str], None]  # takes a video_id and the reason
+
+
+def randomness(seed: int, epoch: int, video_id: str) -> np.random.Generator:
+    """What is drawn for a video in an epoch, wherever and beside whichever others that is."""
+    digest = hashlib.sha256(f"{seed}/{epoch}/{video_id}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 class Loader(Protocol):

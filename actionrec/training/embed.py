@@ -21,7 +21,7 @@ from actionrec.errors import ActionrecError, InputError, VideoError
 from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root
-from actionrec.storage.samples import made_with, read_sequences, store_of, with_stream
+from actionrec.storage.samples import made_with, read_streams, store_of, with_stream
 from actionrec.storage.store import open_store
 from actionrec.training.embedder import VideoEmbedder
 
@@ -100,11 +100,7 @@ class EmbedWorker:
     def run(self, part: int, items: Sequence[Mapping[str, Any]], watcher: Watcher) -> bytes:
         """The embeddings of a part as an Arrow stream, a row for each seed and video; items name a video's streams."""
         watcher.begin(part, len(items))
-        sequences: dict[str, StreamVectors] = {item["video_id"]: {} for item in items}
-        for stream, (store, features) in self._stores.items():
-            ids = [item["video_id"] for item in items if stream in item["streams"]]
-            for video_id, sequence in read_sequences(store, stream, part, ids, features).items() if ids else ():
-                sequences[video_id][stream] = sequence
+        sequences = read_streams(self._stores, part, items)
         rows: list[tuple[int, str, StreamVectors]] = []
         for video_id, streams in sequences.items():
             rows += [(seed, video_id, embedded) for seed, embedded in self._embed(video_id, streams)]

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from actionrec.config import Rnn
 from actionrec.errors import InputError, Reason, VideoError
+from actionrec.learning.fusion import Head
 from actionrec.learning.rnn import SequenceClassifier
 from actionrec.storage import layout, models
 from actionrec.storage.root import Root, record
@@ -54,6 +55,11 @@ def load_recurrent(root: Root, stream: str, seed: int) -> models.Model:
     name = layout.rnn(stream)
     fingerprint = models.seeded(record(root, name)["fingerprint"], seed)
     return models.load(root.output, layout.model(name, root.further(seed)), fingerprint, f"use --replace {name}")
+
+
+def softmax_layer(model: models.Model) -> Head:
+    """The last layer of a stored network, on its embeddings."""
+    return Head(*(model.tensors[f"head.{name}"].double().numpy() for name in ("weight", "bias")))
 
 
 def build(model: models.Model, folder: str) -> SequenceClassifier:

@@ -31,7 +31,7 @@ from actionrec.storage.samples import Sample, Samples, class_labels
 from actionrec.storage.sources import refuse_absent, source_folder
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.weights import WeightsRef, load, prepare_untuned
-from actionrec.training.batches import Arrays
+from actionrec.training.batches import Arrays, randomness
 from actionrec.training.progress import TrainingProgress
 from actionrec.training.ray_train import train
 from actionrec.training.spec import TrainingSpec
@@ -160,8 +160,7 @@ class FrameLoader:
         count = self.config.finetune.frames
         if not training:
             return middles(length, count)
-        digest = hashlib.sha256(f"{self.seed}/{epoch}/{video_id}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = randomness(self.seed, epoch, video_id)
         return sorted(rng.choice(length, count, replace=length < count).tolist())
 
     def collate(self, items: Sequence[NDArray[np.uint8]]) -> Arrays:

@@ -1,6 +1,5 @@
 """The motion CNN (IV.C): what it is trained on, and its training, which ends in the motion stream's features."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +23,7 @@ from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import Sample, learnt_inputs, made_with, read_rows, samples
 from actionrec.storage.store import open_store
 from actionrec.storage.streams import FUSED, wanted
-from actionrec.training.batches import Arrays
+from actionrec.training.batches import Arrays, randomness
 from actionrec.training.progress import NOBODY, TrainingListener
 from actionrec.training.ray_train import train
 from actionrec.training.spec import TrainingSpec
@@ -54,8 +53,7 @@ class StackLoader:
         bound_px = float(row["bound_px"])
         if not training:
             return motion_cnn.middle_stack(row), bound_px
-        digest = hashlib.sha256(f"{self.seed}/{epoch}/{video_id}".encode()).digest()
-        rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+        rng = randomness(self.seed, epoch, video_id)
         return motion_cnn.training_stack(row, rng, self.config.motion.flip), bound_px
 
     def collate(self, items: Sequence[tuple[NDArray[np.int8], float]]) -> Arrays:

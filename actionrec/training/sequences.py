@@ -1,6 +1,5 @@
 """What networks on sequences of embeddings are trained on: the sequences of one stream, and their mean and scale."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from actionrec.learning.rnn import Standardized, pad, standardization
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Sample, Samples, made_with, read_sequences, store_of
 from actionrec.storage.store import open_store
-from actionrec.training.batches import BEFORE, Arrays
+from actionrec.training.batches import BEFORE, Arrays, randomness
 
 
 @dataclass(frozen=True)
@@ -60,13 +59,9 @@ class StepLoader(SequenceLoader):
         if not training or epoch == BEFORE:
             return whole
         return [
-            sequence[[self._step(sample.video_id, epoch, len(sequence))]]
+            sequence[[int(randomness(self.seed, epoch, sample.video_id).integers(len(sequence)))]]
             for sample, sequence in zip(samples, whole, strict=True)
         ]
-
-    def _step(self, video_id: str, epoch: int, steps: int) -> int:
-        digest = hashlib.sha256(f"{self.seed}/{epoch}/{video_id}".encode()).digest()
-        return int(np.random.default_rng(int.from_bytes(digest[:8], "big")).integers(steps))
 
 
 @dataclass(frozen=True)

@@ -50,4 +50,4 @@ def test_all_are_three_and_others_are_refused_by_what_they_are() -> None:
 @pytest.mark.parametrize("name", BASELINES)
 def test_a_system_says_which_stream_it_lacks(name: str) -> None:
     with pytest.raises(InputError, match=f"baseline {name}: it needs the stream motion.*--set streams"):
-        SYSTEMS[name].networks(config.load([{"streams": ["spatial", "audio"]}]))
+        SYSTEMS[name].network_names(config.load([{"streams": ["spatial", "audio"]}]))

@@ -20,7 +20,7 @@ from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.stages import STAGES
 from actionrec.table2 import baselines
-from actionrec.table2.baselines import _videos_now, labelled, read_judgements
+from actionrec.table2.baselines import _videos_now, read_judgements, split_videos
 from actionrec.table2.table import is_evaluated, write_table2
 from tests.learnt_roots import learnt_root
 from tests.tiny_roots import snapshot
@@ -53,7 +53,7 @@ def put(root: Root, name: str, ways: dict[str, tuple[bool, float, float]]) -> No
         rows = []
         for method, (alone, *shares) in ways.items():
             for split, share in zip(("val", "test"), shares, strict=True):
-                videos = labelled(root, split)
+                videos = split_videos(root, split)
                 for video_id, scores in zip(videos.video_ids, right_of(videos.target, share), strict=True):
                     settings = json.dumps({"lambda": 0.01})
                     row = {"video_id": video_id, "split": split, "method": method, "alone": alone}
@@ -96,7 +96,7 @@ def test_the_difference_is_paired_with_the_proposed_model_video_by_video(root: R
     put(root, "video2vec", {"nearest": (False, 0.5, 0.5)})
     write_table2(root)
     row = table(root)[table(root)["name"] == "video2vec"].iloc[0]
-    test = labelled(root, "test")
+    test = split_videos(root, "test")
     proposed = []
     for seed in SEEDS:
         model = load_fused(root, seed)

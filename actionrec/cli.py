@@ -56,6 +56,8 @@ NodesOption = Annotated[
 ReuseOption = Annotated[
     str | None, typer.Option("--reuse", help="Another root, whose streams of the same videos are taken over.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs: a JSON object a line, and nothing else.")]
+CsvOption = Annotated[bool, typer.Option("--csv", help="For programs: a CSV with a header, and nothing else.")]
 RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Try the failed videos again.")]
 
 DATASET_OF = {".csv": "csv", ".tsv": "csv", ".npz": "features", ".parquet": "features"}  # where --dataset does not say
@@ -273,15 +275,20 @@ def report(
 
 @app.command()
 def predict(
-    videos: Annotated[list[str], typer.Argument(help="Video files, or URLs such as s3://bucket/clip.mp4.")],
+    videos: Annotated[
+        list[str],
+        typer.Argument(help="Files, folders, patterns such as 'clips/**/*.mp4', or URLs such as s3://b/c.mp4."),
+    ],
     root: RootOption,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a video, a line each.")] = False,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     verbose: VerboseOption = False,
 ) -> None:
     """The most likely classes of new videos; a file that cannot be used says why, and the others go on."""
-    verbs.predict(_open(root, config_name, assignments, None), videos, as_json)
+    form = _form(as_json, as_csv)
+    verbs.predict(_open(root, config_name, assignments, None), videos, form)
 
 
 @app.command()
@@ -324,7 +331,7 @@ def demo(
     opened = _open(root, config_name, assignments, replace, _data_layer(str(videos), "ucf101", None))
     verbs.synth(videos, SynthSpec())
     verbs.run(opened, False, verbose)
-    verbs.predict(opened, [str(_new_clip(new))], False)
+    verbs.predict(opened, [str(_new_clip(new))], "")
     console.out.print(f"\nThe demo took {time.monotonic() - started:.0f} s.")
 
 
@@ -385,13 +392,14 @@ def upgrade(
     verbose: VerboseOption = False,
 ) -> None:
     """Make a root that an earlier release made one of this release's, with all its features, models and tables."""
+    from actionrec.storage.readiness import refuse_no_root
     from actionrec.storage.root import open_of_any_release
 
     layers = _layers(config_name, assignments)
     if changed := {key for layer in layers for key in layer} - {"storage"}:
         raise InputError(f"{min(changed)}: upgrade changes no setting of a root; only storage can be set here")
     opened = open_of_any_release(root, layers)
-    _refuse_absent(opened)
+    refuse_no_root(opened)
     console.warn(opened.warnings())
     verbs.upgrade(opened)
 
@@ -400,6 +408,13 @@ def upgrade(
 def version() -> None:
     """Print the version."""
     console.out.print(__version__)
+
+
+def _form(as_json: bool, as_csv: bool) -> str:
+    """How rows are printed: json, csv, or empty for people."""
+    if as_json and as_csv:
+        raise InputError("--json and --csv: standard output is one of them; give one")
+    return "json" if as_json else "csv" if as_csv else ""
 
 
 def _belongs(replace: Sequence[str] | None, verb: str) -> None:
@@ -425,25 +440,17 @@ def _open(
 
     `check` as of open_root.
     """
+    from actionrec.storage.readiness import refuse_no_root
     from actionrec.storage.root import open_root
 
     typed, said = data or {}, config.set_layer(assignments or [])
     layers, named = _said(config_name, assignments, typed)
     opened = open_root(root, layers, replace or (), named, check)
     if data is None or opened.config.data.source is None:
-        _refuse_absent(opened)
+        refuse_no_root(opened)
     _refuse_vain_data(typed, said.get("data", {}), opened.config.data.dataset)
     console.warn(opened.warnings())
     return opened
-
-
-def _refuse_absent(root: "Root") -> None:
-    """InputError where nothing has been made yet."""
-    if not root.is_there():
-        raise InputError(
-            f"{root.store.url}: there is no root here; correct --root, or make one with "
-            f"`actionrec catalog SRC --root {root.store.url}`"
-        )
 
 
 def _said(

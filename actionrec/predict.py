@@ -1,55 +1,73 @@
-"""Predictions for new videos: extraction, motion CNN, recurrent networks and fused model in this process, without Ray.
+"""Predictions for new videos: a root's networks, its fused model and its alarm in this process, without Ray.
 
 Each step is the function that made the root's own features, embeddings and scores, on one video at a time, so a
-catalogued video gets to the bit the scores that `evaluate` stored for it (on the same kind of device).
+catalogued video gets to the bit the scores that `evaluate` stored for it (on the same kind of device). What takes long
+to import is imported once the root is known to be whole.
 """
 
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from actionrec.blame import Blame, blame, sentence
-from actionrec.config import Config
-from actionrec.errors import ActionrecError, DamagedError, InputError, Reason, VideoError
-from actionrec.extraction.motion import load_motion, motion_row
-from actionrec.extraction.streams import Computed, Streams
-from actionrec.fusion.fuse import load_fused
-from actionrec.learning.metrics import best
-from actionrec.media.isolate import Decoder
-from actionrec.storage.importing import refuse_imported
-from actionrec.storage.root import Root, record
-from actionrec.storage.stages import STAGES
-from actionrec.storage.store import named_file
-from actionrec.storage.streams import STREAMS, extracted, look_at_pictures
-from actionrec.storage.weights import WeightsRef, prepare
-from actionrec.training.embedder import VideoEmbedder
+from actionrec.errors import Reason, VideoError
+from actionrec.show.predictions import TOP
+from actionrec.storage.readiness import refuse_imported, refuse_mixed, refuse_no_root
+from actionrec.storage.root import Root, open_root
 
-TOP = 5
+
+@dataclass(frozen=True)
+class AnomalyScore:
+    """How unusual a video is."""
+
+    score: float  # the autoencoder's reconstruction error of the video's embedding
+    threshold: float  # above it `anomaly` calls a video anomalous
+
+    @property
+    def anomalous(self) -> bool:
+        return self.score > self.threshold
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one video. Exactly one of `top` and `error` says something."""
+    """What is said of one video. C classes, the likeliest first; none where there is an `error`.
+
+    `probabilities` add up to 1; None where there are too few validation videos, or where the model was fitted before
+    there were probabilities: then `calibrated_on` is None too. `anomaly` is None where the verb of that name has not
+    been run, or the video has no stream that the autoencoder knows.
+    """
 
     video: str
-    top: tuple[tuple[str, float], ...] = ()  # up to five (class, decision value), the best first
+    classes: tuple[str, ...] = ()  # [C]
+    margins: tuple[float, ...] = ()  # [C] the SVM's decision values: above 0 a class's own SVM says that it is the one
+    probabilities: tuple[float, ...] | None = None  # [C]
+    calibrated_on: int | None = None  # validation videos that the probabilities were fitted on, or would be
+    anomaly: AnomalyScore | None = None
     times_s: tuple[float, ...] = ()  # the moments of the clip that were looked at
     streams: tuple[str, ...] = ()  # that it has; a fused model goes without those it lacks by its own rule
     seconds: float = 0.0  # that it took
     error: VideoError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """In plain types, with the same keys for every video."""
+        """In plain types, with the same keys for every video, and the five likeliest classes."""
         reason = {"reason": self.error.reason.value, "detail": self.error.detail} if self.error else None
+        anomaly = self.anomaly and {
+            "score": self.anomaly.score,
+            "threshold": self.anomaly.threshold,
+            "anomalous": self.anomaly.anomalous,
+        }
+        chances = self.probabilities or (None,) * len(self.classes)
+        ranked = list(zip(self.classes, self.margins, chances, strict=True))[:TOP]
         return {
             "video": self.video,
             "ok": self.error is None,
-            "top": [{"class": label, "score": score} for label, score in self.top],
+            "top": [{"class": name, "margin": margin, "probability": chance} for name, margin, chance in ranked],
+            "calibrated_on": self.calibrated_on,
+            "anomaly": anomaly,
             "times_s": list(self.times_s),
             "streams": list(self.streams),
             "error": reason,
@@ -57,128 +75,100 @@ class Prediction:
 
 
 class Predictor:
-    """All of a root's networks, for videos one at a time. Use as a context manager: it holds a decoder process."""
+    """All of a root's networks, for videos one at a time. Use as a context manager: it holds a decoder process.
 
-    def __init__(self, root: Root) -> None:
-        """InputError where a network is missing, or is not the one that the later ones were trained on."""
-        refuse_imported(root)
-        config, seed = root.config, root.config.seeds[0]
-        self._config, device = config, _device(config)
-        _check_ancestry(root)
-        self._fused = load_fused(root, seed)
-        self._embed = VideoEmbedder(root, seed, device)
-        self._motion = None
-        if "motion" in config.streams:
-            self._motion = load_motion(root.output, record(root, "motion_cnn")["fingerprint"], config, device)
-        streams = extracted(config)
-        weights = prepare(config, root.store, streams)
-        _check_weights(root, weights)
-        self._streams = Streams(config, weights, root.store, device, streams)
-        self._decoder, self._pictures = Decoder(config.clip, config.limits), look_at_pictures(streams)
+    with Predictor("runs/mine") as predictor:
+        print(predictor("clip.mp4").classes[0])
+    """
+
+    def __init__(self, root: Root | str | os.PathLike[str]) -> None:
+        """`root`: a folder or URL, or what `open_root` opened with other settings.
+
+        InputError: there is no root, its features were imported, it has no fused model, or a network is missing or not
+        the one that the later ones were trained on.
+        """
+        opened = root if isinstance(root, Root) else open_root(os.fspath(root))
+        refuse_unfit(opened)
+        from actionrec.anomaly.detector import load_alarm
+        from actionrec.embed import FileEmbedder
+        from actionrec.fusion.fuse import load_fused
+
+        seed, self._url = opened.config.seeds[0], opened.store.url
+        self._fused = load_fused(opened, seed)
+        self._embed = FileEmbedder(opened)
+        self._alarm = load_alarm(opened, self._embed.widths, seed)
+
+    @property
+    def about_probabilities(self) -> str:
+        """What they are here, or why there are none."""
+        calibration = self._fused.calibration
+        if calibration is None:
+            return (
+                "none, for this fused model was fitted before there were any; make it again with "
+                f"`actionrec run --root {self._url} --replace fusion`"
+            )
+        if calibration.temperature is None:
+            return f"none, for it takes {calibration.least} validation videos, and there are {calibration.videos}"
+        refit = ", before it was fitted on these too" if self._fused.refitted else ""
+        return (
+            f"the margins through a softmax, calibrated on {calibration.videos} validation videos{refit}; over all "
+            f"{len(self._fused.labels)} classes they add up to 100 %"
+        )
 
     def __enter__(self) -> "Predictor":
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._decoder.close()
+        self._embed.close()
 
-    def __call__(self, video: str) -> Prediction:
-        """The prediction for a local path or a URL. What is wrong with the video stands in the prediction.
+    def __call__(self, video: str | os.PathLike[str]) -> Prediction:
+        """The prediction for a local path or a URL.
 
-        Raises ActionrecError for a fault of the machine, which would be every further video's too.
+        VideoError, with `reason` and `detail`: what is wrong with the video. Any other ActionrecError: a fault of the
+        machine, which would be every further video's too.
         """
-        started = time.perf_counter()
-        try:
-            decoded = self._decoder.decode(self._read(video), pictures=self._pictures)
-            computed = self._streams.compute(decoded)
-            sequences, times_s = self._sequences(computed)
-            scores = self._fused.decision(self._embed(sequences))
-            if scores is None:
-                raise VideoError(Reason.COMPUTE, f"it has only {', '.join(sequences) or 'no stream'}, too few to judge")
-        except VideoError as error:
-            return Prediction(video, error=error, seconds=time.perf_counter() - started)
-        except ActionrecError:  # says already what is to be done
-            raise
-        except Exception as error:
-            if blame(error) is Blame.VIDEO:
-                raise
-            raise ActionrecError(sentence(error)) from error
-        top = tuple((self._fused.labels[place], float(scores[place])) for place in best(scores, TOP))
-        return Prediction(video, top, times_s, tuple(sequences), time.perf_counter() - started)
+        from actionrec.learning.metrics import best
 
-    def _read(self, video: str) -> bytes:
-        limit_gib = self._config.limits.file_gib
-        try:
-            store, name = named_file(video, self._config.storage)
-            if (store.size(name) or 0) > limit_gib * 2**30:
-                raise VideoError(Reason.TOO_LARGE, f"it is larger than limits.file_gib = {limit_gib:g}")
-            return store.read(name)
-        except VideoError:
-            raise
-        except DamagedError as error:
-            raise VideoError(Reason.INTEGRITY, str(error)) from None
-        except (OSError, ActionrecError) as error:
-            if blame(error) is not Blame.VIDEO:
-                raise
-            detail = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise VideoError(Reason.MISSING, f"it cannot be read: {detail}") from None
+        started, name = time.perf_counter(), os.fspath(video)
+        found = self._embed(name)
+        margin_C = self._fused.decision(found.vectors)
+        if margin_C is None:
+            streams = ", ".join(found.vectors) or "no stream"
+            raise VideoError(Reason.COMPUTE, f"it has only {streams}, too few to judge")
+        order = best(margin_C, len(margin_C))
+        calibration = self._fused.calibration
+        chance_C = None if calibration is None else calibration.probabilities(margin_C)
+        return Prediction(
+            name,
+            tuple(self._fused.labels[place] for place in order),
+            tuple(margin_C[order].tolist()),
+            None if chance_C is None else tuple(chance_C[order].tolist()),
+            None if calibration is None else calibration.videos,
+            self._anomaly(found.vectors),
+            found.times_s,
+            tuple(found.vectors),
+            time.perf_counter() - started,
+        )
 
-    def _sequences(self, computed: dict[str, Computed]) -> tuple[dict[str, NDArray[np.float32]], tuple[float, ...]]:
-        """Stream -> embeddings [L, E] of what the fused model looks at, and the sampled moments.
+    def _anomaly(self, vectors: Mapping[str, NDArray[np.float32]]) -> AnomalyScore | None:
+        score = None if self._alarm is None else self._alarm.score(vectors)
+        return None if self._alarm is None or score is None else AnomalyScore(score, self._alarm.threshold)
 
-        A stream that fails is one that the video lacks, as in training and evaluation; without any, the video fails.
-        """
-        rows = {stream: each.row for stream, each in computed.items()}
-        errors = [each.error for each in computed.values() if each.error is not None]
-        spatial, flow = rows.get("spatial"), rows.get("flow")
-        if self._motion is not None and spatial is not None and flow is not None:
-            try:
-                rows["motion"] = motion_row(self._motion, flow, spatial["frame_index"].tolist(), spatial["time_s"])
-            except VideoError as error:
-                errors.append(error)
-        given = {stream: row for stream in self._config.streams if (row := rows.get(stream)) is not None}
-        if errors and not given:
-            raise errors[0]
-        times_s = tuple(float(moment) for moment in spatial["time_s"]) if spatial is not None else ()
-        return {stream: row["embedding"] for stream, row in given.items()}, times_s
-
-
-def predict(root: Root, videos: Sequence[str]) -> Iterator[Prediction]:
-    """A prediction for each video, in order."""
-    with Predictor(root) as predictor:
+    def each(self, videos: Sequence[str]) -> Iterator[Prediction]:
+        """A prediction for each video, in order. What is wrong with a video stands in its prediction."""
         for video in videos:
-            yield predictor(video)
+            started = time.perf_counter()
+            try:
+                found = self(video)
+            except VideoError as error:
+                found = Prediction(video, error=error, seconds=time.perf_counter() - started)
+            yield found
 
 
-def _device(config: Config) -> str:
-    """The kind of device that extraction takes by the same setting: values agree to the bit on the same kind only."""
-    found = torch.cuda.is_available()
-    if config.extract.device == "cuda" and not found:
-        raise InputError("extract.device=cuda, and there is no GPU here; add --set extract.device=cpu")
-    return "cuda" if found and config.extract.device != "cpu" else "cpu"
-
-
-def _check_ancestry(root: Root) -> None:
-    """InputError where a stage was made from another one than lies here: files of several roots have been mixed.
-
-    Looks at the fused model and at all that it was made from, as the records tell it.
-    """
-    waiting, seen = ["fusion"], set[str]()
-    while waiting:
-        stage = waiting.pop()
-        seen.add(stage)
-        made = {name: mark for name, mark in record(root, stage)["inputs"].items() if name in STAGES}
-        for name, mark in made.items():
-            if mark != record(root, name)["fingerprint"]:
-                raise InputError(f"{root.output.url}: {stage} was made from another {name}; use --replace {stage}")
-        waiting += made.keys() - seen
-
-
-def _check_weights(root: Root, weights: Mapping[str, WeightsRef]) -> None:
-    """InputError where a stream was made with other weights than this configuration's."""
-    for stream, ref in weights.items():
-        if record(root, stream)["inputs"].get(f"{STREAMS[stream].section} weights") != ref.sha256:
-            raise InputError(
-                f"{root.store.url}: {stream} was made with other weights; restore those in its folder weights, or use "
-                f"--replace {stream}"
-            )
+def refuse_unfit(root: Root) -> None:
+    """InputError where the root cannot predict, as far as its records tell: no network is loaded for it."""
+    refuse_no_root(root)
+    refuse_imported(root)
+    refuse_mixed(root, "fusion")
+    if root.begun("anomaly"):
+        refuse_mixed(root, "anomaly")

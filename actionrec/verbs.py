@@ -1,7 +1,6 @@
 """What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
 
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Sequence
@@ -375,20 +374,28 @@ def plan(
         console.out.print(f"  - {sentence}", markup=False)
 
 
-def predict(root: "Root", videos: Sequence[str], as_json: bool) -> None:
-    from actionrec.predict import predict as look
+def predict(root: "Root", videos: Sequence[str], form: str) -> None:
+    """`form`: json, csv, or for people."""
+    from actionrec.predict import Predictor, refuse_unfit
+    from actionrec.show import predictions, rows
+    from actionrec.storage.asked import videos_asked
 
-    failed = 0
-    with console.err.status("loading the networks"):
-        predictions = look(root, videos)
-        for prediction in predictions:
-            failed += prediction.error is not None
-            if as_json:
-                console.out.print(json.dumps(prediction.to_json(), ensure_ascii=False), markup=False)
+    refuse_unfit(root)
+    asked, failed = videos_asked(videos, root.config.storage), 0  # before networks are loaded, which takes long
+    with console.err.status("loading the networks") as status, Predictor(root) as predictor:
+        rows.begin(form, predictions.COLUMNS)
+        for place, found in enumerate(predictor.each(asked), 1):
+            status.update(f"{place} of {counted(len(asked), 'video')}")
+            failed += found.error is not None
+            said = found.to_json()
+            if form in rows.FORMS:
+                rows.row(form, said, predictions.cells(said, found.seconds))
             else:
-                console.prediction(prediction.to_json(), prediction.seconds)
+                predictions.show(said, found.seconds)
+        if form not in rows.FORMS and failed < len(asked):
+            predictions.explain(predictor.about_probabilities)
     if failed:
-        raise ActionrecError(f"{failed} of {counted(len(videos), 'video')} could not be judged; each says why above")
+        raise ActionrecError(f"{failed} of {counted(len(asked), 'video')} could not be judged; each says why above")
 
 
 def upgrade(root: "Root") -> None:

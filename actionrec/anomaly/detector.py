@@ -2,8 +2,9 @@
 
 import dataclasses
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +14,7 @@ from actionrec.anomaly import autoencoder
 from actionrec.anomaly.autoencoder import Autoencoder, Scores, Vectors
 from actionrec.config import Anomaly
 from actionrec.errors import InputError
+from actionrec.learning.embeddings import VideoVectors
 from actionrec.learning.loop import Fitted
 from actionrec.storage import layout, models
 from actionrec.storage.embeddings import embeddings_of, read_embeddings
@@ -137,7 +139,7 @@ def save_detector(
         root.output,
         layout.model(layout.AUTOENCODER, root.further(seed)),
         fitted.tensors,
-        fingerprint=models.seeded(record(root, "anomaly")["fingerprint"], seed),
+        fingerprint=_fingerprint(root, seed),
         config={
             "widths": videos.widths,
             "hidden": settings.hidden,
@@ -157,17 +159,55 @@ def save_detector(
 
 def load_detector(root: Root, videos: Videos, normal: Sequence[str], seed: int) -> Detector:
     """What `save_detector` stored. InputError where it is missing or was tampered with."""
+    network, found = _load(root, sum(videos.widths.values()), seed)
+    normal_train = videos.embedded("train", normal)
+    return Detector(network, found["threshold"], normal_train, found["n_normal_val"], root.config.anomaly.neighbors)
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """A detector without its baseline, which needs the training videos: for videos that are new."""
+
+    network: Autoencoder
+    threshold: float
+    widths: Mapping[str, int]  # of the streams, in the order in which they are concatenated
+
+    def score(self, video: VideoVectors) -> float | None:
+        """The score that `anomaly` gives a catalogued video; None where it has no stream that the autoencoder knows."""
+        given = [video.get(stream) for stream in self.widths]
+        widths = list(self.widths.values())
+        values = [np.zeros(width, np.float32) if v is None else v for v, width in zip(given, widths, strict=True)]
+        present = [np.full(width, v is not None) for v, width in zip(given, widths, strict=True)]
+        one = Vectors(np.concatenate(values)[None], np.concatenate(present)[None])
+        if not autoencoder.scorable(self.network, one.present)[0]:
+            return None
+        return float(autoencoder.score(self.network, one.values, one.present)[0])
+
+
+def load_alarm(root: Root, widths: Mapping[str, int], seed: int) -> Alarm | None:
+    """The stored autoencoder of a seed; None where it has not been trained. InputError where it was tampered with."""
+    folder = layout.model(layout.AUTOENCODER, root.further(seed))
+    if not root.begun("anomaly") or not models.finished(root.output, folder, _fingerprint(root, seed)):
+        return None
+    network, found = _load(root, sum(widths.values()), seed)
+    return Alarm(network, found["threshold"], widths)
+
+
+def _load(root: Root, width: int, seed: int) -> tuple[Autoencoder, dict[str, Any]]:
+    """The stored autoencoder of embeddings of `width` numbers, and its threshold and n_normal_val."""
     settings, folder = root.config.anomaly, layout.model(layout.AUTOENCODER, root.further(seed))
-    fingerprint = models.seeded(record(root, "anomaly")["fingerprint"], seed)
-    model = models.load(root.output, folder, fingerprint, REMEDY)
-    network = Autoencoder(sum(videos.widths.values()), settings.hidden, settings.bottleneck)
+    model = models.load(root.output, folder, _fingerprint(root, seed), REMEDY)
+    network = Autoencoder(width, settings.hidden, settings.bottleneck)
     fill(network, model.tensors, f"{root.output.url}/{folder}")
     try:
-        threshold, n_normal_val = float(model.config["threshold"]), int(model.config["n_normal_val"])
+        found = {"threshold": float(model.config["threshold"]), "n_normal_val": int(model.config["n_normal_val"])}
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{root.output.url}/{folder}{models.CONFIG}: not this program's autoencoder ({reason}); {REMEDY}"
         ) from None
-    normal_train = videos.embedded("train", normal)
-    return Detector(network.eval(), threshold, normal_train, n_normal_val, settings.neighbors)
+    return network.eval(), found
+
+
+def _fingerprint(root: Root, seed: int) -> str:
+    return models.seeded(record(root, "anomaly")["fingerprint"], seed)

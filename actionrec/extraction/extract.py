@@ -15,7 +15,7 @@ from actionrec.extraction.part import ExtractionJob, PartWorker, VideoFile
 from actionrec.extraction.reuse import Taken, another, take
 from actionrec.show.words import counted
 from actionrec.storage import copies, parts, reopening
-from actionrec.storage.importing import refuse_imported
+from actionrec.storage.readiness import refuse_imported
 from actionrec.storage.records import fingerprint
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import all_made

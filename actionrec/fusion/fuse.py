@@ -75,6 +75,7 @@ def _fit(root: Root, seed: int, setting: Setting | None, folder: str, fingerprin
     labels = class_labels(root.catalog())
     targets = sides["train"].target, sides["val"].target
     model = fusion.fit(train, targets[0], val, targets[1], labels, settings, seed)
+    model = fusion.calibrated(model, val, targets[1])  # before a refit, which validation is a part of
     if settings.refit:
         model = fusion.refit(model, train, targets[0], val, targets[1], settings, seed)
     models.save(

@@ -17,6 +17,8 @@ from scipy.special import softmax
 
 from actionrec.config import Fusion
 from actionrec.errors import InputError
+from actionrec.learning import calibration
+from actionrec.learning.calibration import Calibration
 from actionrec.learning.embeddings import Embeddings, VideoVectors
 from actionrec.learning.linear import NORMALIZATIONS, Kind, Linear, Normalizer, feature, fit_linear
 from actionrec.learning.metrics import top_k
@@ -37,6 +39,7 @@ class FusedModel:
     candidates: tuple[Mapping[str, Any], ...] = ()  # what was tried, each with its top-1 on validation
     warnings: tuple[str, ...] = ()
     refitted: bool = False  # on train and validation together, once all was chosen
+    calibration: Calibration | None = None  # on validation, as it was before a refit; None in models of before
 
     @property
     def streams(self) -> tuple[str, ...]:
@@ -103,7 +106,9 @@ class FusedModel:
             "classifiers": [{"streams": list(c.streams), "flagged": list(c.flagged)} for c in self.classifiers],
             "candidates": [dict(candidate) for candidate in self.candidates],
             "warnings": list(self.warnings),
-        } | ({"refitted": True} if self.refitted else {})
+            **({"refitted": True} if self.refitted else {}),
+            **({"calibration": self.calibration.described()} if self.calibration else {}),
+        }
 
     def _check(self, stream: str, vector_D: NDArray[np.float32] | None) -> None:
         if vector_D is None:
@@ -130,11 +135,13 @@ def restore(
         )
         if described["missing"] not in ("mask", "pattern") or normalization not in NORMALIZATIONS or not classifiers:
             raise ValueError(f"{normalization!r}, {described['missing']!r} and {len(classifiers)} classifiers")
+        found = described.get("calibration")
         rest = tuple(described["candidates"]), tuple(described["warnings"]), bool(described.get("refitted", False))
+        probable = None if found is None else calibration.restored(found)
         l2 = float(described["l2"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"its config.json and its tensors do not fit together ({error})") from None
-    return FusedModel(tuple(labels), widths, normalization, l2, described["missing"], classifiers, *rest)
+    return FusedModel(tuple(labels), widths, normalization, l2, described["missing"], classifiers, *rest, probable)
 
 
 def fit(
@@ -168,6 +175,11 @@ def fit(
     return dataclasses.replace(tried[int(np.argmax(top1))], candidates=candidates)
 
 
+def calibrated(model: FusedModel, val: Embeddings, val_target_N: NDArray[np.int64]) -> FusedModel:
+    """The same model with probabilities beside its decision values. `val` are videos that it was not fitted on."""
+    return dataclasses.replace(model, calibration=calibration.calibrate(model.decisions(val), val_target_N))
+
+
 def refit(
     model: FusedModel,
     train: Embeddings,
@@ -177,11 +189,14 @@ def refit(
     fusion: Fusion,
     seed: int,
 ) -> FusedModel:
-    """The SVM by everything that was chosen for `model`, fitted on train and validation together."""
+    """The SVM by everything that was chosen for `model`, fitted on train and validation together.
+
+    It keeps the calibration of `model`: of its own there are no margins of videos that it was not fitted on.
+    """
     both, target_N = train.joined(val), np.concatenate([train_target_N, val_target_N])
     settings = dataclasses.replace(fusion, l2=model.l2)
     found = fit_as(both, target_N, model.labels, "svm", model.normalization, model.missing, settings, seed)
-    return dataclasses.replace(found, candidates=model.candidates, refitted=True)
+    return dataclasses.replace(found, candidates=model.candidates, refitted=True, calibration=model.calibration)
 
 
 def normalizations(fusion: Fusion) -> tuple[str, ...]:

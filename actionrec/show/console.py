@@ -4,7 +4,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,7 +16,6 @@ from actionrec.show.tables import Grid
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 SHOWN_FAILURES = 8
 WIDTH = 160  # of tables where there is no terminal
-SHOWN_MOMENTS = 12
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
 err = Console(highlight=False, soft_wrap=True, stderr=True)
@@ -94,20 +92,11 @@ def grid(shown: Grid) -> None:
     out.print(Padding(table, (1, 0, 1, 2)), soft_wrap=False)
 
 
-def prediction(said: Mapping[str, Any], seconds: float) -> None:
-    """One video's most likely classes, or why there are none; `said` is Prediction.to_json."""
-    out.print(f"\n[bold]{escape(said['video'])}[/bold]")
-    if said["error"]:
-        out.print(f"  [red]{said['error']['reason']}: {escape(said['error']['detail'])}[/red]")
-        return
-    width = max(len(each["class"]) for each in said["top"])
-    for each in said["top"]:
-        out.print(f"  {each['class']:<{width}}  {each['score']:+.3f}", markup=False)
-    moments = ", ".join(f"{moment:.2f}" for moment in said["times_s"][:SHOWN_MOMENTS])
-    more = f" and {len(said['times_s']) - SHOWN_MOMENTS} more" if len(said["times_s"]) > SHOWN_MOMENTS else ""
-    out.print(
-        f"  from {', '.join(said['streams'])}, at {moments}{more} s of the clip; took {seconds:.1f} s", markup=False
-    )
+def data(line: str) -> None:
+    """A line for programs, on standard output as it is; what its encoding lacks is escaped as Python does."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    sys.stdout.flush()
 
 
 def say(sentence: str) -> None:

@@ -49,15 +49,6 @@ def import_features(root: Root, on_videos: Callable[[int, int], None] = lambda d
     return Import(catalog.table, width, catalog.warnings)
 
 
-def refuse_imported(root: Root) -> None:
-    """InputError where a root's features were imported: no videos are known, nor what made the features of them."""
-    if root.config.data.dataset == "features":
-        raise InputError(
-            f"{root.store.url}: its features were imported from {root.config.data.source}, and what made them is not "
-            "known; to extract, to fine-tune and to predict, make a root from videos with `actionrec run SRC --root R`"
-        )
-
-
 def _read(root: Root, source: str, limit_bytes: float) -> bytes:
     store, name = named_file(source, root.config.storage)
     try:

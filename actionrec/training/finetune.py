@@ -24,8 +24,8 @@ from actionrec.features.finetune import FineTuner, backbone_tensors, middles, up
 from actionrec.features.frame_cnn import build_frame_cnn, mean_std, normalize, stretch
 from actionrec.media.isolate import Decoder
 from actionrec.storage import layout
-from actionrec.storage.importing import refuse_imported
 from actionrec.storage.models import Model, finished
+from actionrec.storage.readiness import refuse_imported
 from actionrec.storage.root import Root, begin, record
 from actionrec.storage.samples import Sample, Samples, class_labels
 from actionrec.storage.sources import refuse_absent, source_folder

@@ -16,9 +16,9 @@ from actionrec.extraction.motion import embed_motion
 from actionrec.features import motion_cnn
 from actionrec.features.stacks import STACK_LENGTH
 from actionrec.storage import layout
-from actionrec.storage.importing import refuse_imported
 from actionrec.storage.models import Model
 from actionrec.storage.parts import Reconciled
+from actionrec.storage.readiness import refuse_imported
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import Sample, learnt_inputs, made_with, read_rows, samples
 from actionrec.storage.store import open_store

@@ -1,7 +1,9 @@
 """`actionrec predict`: to the bit what `evaluate` said of a catalogued video, and a reason for what is no video."""
 
 import contextlib
+import csv
 import errno
+import io
 import json
 import os
 import shutil
@@ -16,13 +18,13 @@ import pytest
 import ray
 import torch
 
-from actionrec import predict as predict_module
-from actionrec import schema
+from actionrec import Predictor, schema
+from actionrec import embed as embed_module
+from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.frame_cnn import FrameCNN
 from actionrec.learning.fusion import FusedModel
 from actionrec.learning.linear import Linear, Normalizer
 from actionrec.media.isolate import Decoder
-from actionrec.predict import predict
 from actionrec.storage import layout
 from actionrec.storage.root import Root, open_root
 from actionrec.training.rnn import train_rnn
@@ -31,7 +33,11 @@ from tests.integration.conftest import Run
 from tests.tiny_models import put_motion_cnn, put_rnns
 from tests.tiny_roots import actionrec, clip, features, link_weights, snapshot
 
-SETTINGS = {"rnn": {"units": 8}, "extract": {"actors": 1}}
+SETTINGS = {
+    "rnn": {"units": 8},
+    "extract": {"actors": 1},
+    "anomaly": {"hidden": 8, "bottleneck": 4, "max_epochs": 2},
+}
 SPLITS = {"a/000.avi": "train", "b/001.mp4": "train", "b/003.mp4": "train", "a/006.avi": "val", "b/005.mp4": "val"}
 SILENT = {"a/002.avi", "b/005.mp4"}  # the former is in the test split
 Said = dict[str, dict[str, Any]]  # video -> its line of --json
@@ -50,7 +56,7 @@ def root(plain_run: Run, tmp_path_factory: pytest.TempPathFactory) -> Root:
     put_motion_cnn(found)
     assert actionrec("train", "motion", "--root", folder) == 0
     put_rnns(found, widths(folder))
-    for verb in (("train", "rnn"), ("tune", "svm"), ("train", "fusion"), ("evaluate",)):
+    for verb in (("train", "rnn"), ("tune", "svm"), ("train", "fusion"), ("evaluate",), ("anomaly",)):
         assert actionrec(*verb, "--root", folder) == 0
     return open_root(str(folder))
 
@@ -69,7 +75,6 @@ def ask(root: Root, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[i
         capsys.readouterr()
         code = actionrec("predict", *videos, "--root", root.store.url, "--json", *more)
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        assert [line["video"] for line in lines] == [str(video) for video in videos]
         return code, {line["video"]: line for line in lines}
 
     return ask
@@ -89,14 +94,17 @@ def test_a_catalogued_video_gets_the_scores_of_the_evaluation_to_the_bit(
     code, said = ask([plain_run.source / video_id for video_id in plain_run.ids])
     assert code == 0
     stored = pd.read_parquet(Path(root.store.url, "tables/predictions.parquet")).set_index("video_id")
+    unusual = pd.read_parquet(Path(root.store.url, "tables/anomaly.parquet")).set_index("video_id")
     moments = features(Path(root.store.url), "spatial").set_index("video_id")["time_s"]
     assert set(stored.index) == set(plain_run.ids) and set(stored["split"]) == {"train", "val", "test"}
     for video_id in plain_run.ids:
         mine = said[str(plain_run.source / video_id)]
-        assert mine.keys() == {"video", "ok", "top", "times_s", "streams", "error"}
+        assert mine.keys() == {"video", "ok", "top", "calibrated_on", "anomaly", "times_s", "streams", "error"}
         assert mine["ok"] is True and mine["error"] is None
         assert [each["class"] for each in mine["top"]] == list(stored["classes"][video_id])
-        assert [each["score"] for each in mine["top"]] == list(stored["scores"][video_id])  # to the bit
+        assert [each["margin"] for each in mine["top"]] == list(stored["scores"][video_id])  # to the bit
+        names = ("score", "threshold", "anomalous")
+        assert mine["anomaly"] == {name: unusual[name][video_id] for name in names}  # to the bit
         assert mine["times_s"] == [float(moment) for moment in moments[video_id]]
         assert mine["streams"] == ["spatial", "motion", *([] if video_id in SILENT else ["audio"])]
     assert len({json.dumps(each["top"]) for each in said.values()}) == len(plain_run.ids)  # it is not a constant
@@ -110,20 +118,52 @@ def test_a_bad_file_says_why_and_the_others_go_on(plain_run: Run, ask: Ask, tmp_
         tmp_path / "truncated.avi": (media_files.truncated_avi(), "truncated"),
         tmp_path / "flipped.avi": (media_files.flipped_avi(), "corrupt"),
         tmp_path / "no pictures.mp4": (media_files.no_frames(), "no_frames"),
-        tmp_path / "not there.mp4": (None, "missing"),
-        tmp_path: (None, "missing"),  # a folder
-        "ftp://nobody/clip.mp4": (None, "missing"),
     }
     for path, (data, _) in bad.items():
-        if data is not None:
-            Path(path).write_bytes(data)
-    code, said = ask([good[0], *bad, good[1]])
+        path.write_bytes(data)
+    (tmp_path / "to nowhere.mp4").symlink_to(tmp_path / "none.mp4")
+    code, said = ask([good[0], tmp_path, good[1]])  # a folder
     assert code == 1
+    bad[tmp_path / "to nowhere.mp4"] = (b"", "missing")
+    assert list(said) == [str(path) for path in (good[0], *sorted(bad), good[1])]
     for path, (_, reason) in bad.items():
         mine = said[str(path)]
         assert mine["error"]["reason"] == reason and mine["error"]["detail"], path
         assert (mine["ok"], mine["top"], mine["times_s"], mine["streams"]) == (False, [], [], [])
     assert ask(good)[1] == {str(path): said[str(path)] for path in good}
+
+
+def test_a_csv_has_a_row_for_every_video_and_nothing_else(
+    root: Root, plain_run: Run, ask: Ask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = plain_run.source / "a/000.avi", tmp_path / 'not, a "video".mp4'
+    bad.write_bytes(media_files.text())
+    said = ask([good])[1][str(good)]
+    capfd.readouterr()
+    assert actionrec("predict", good, bad, "--root", root.store.url, "--csv") == 1
+    text = capfd.readouterr().out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["video"] for row in rows] == [str(good), str(bad)] and text.count("\n") == 3
+    assert [rows[0][name] for name in ("ok", "class", "class_2")] == ["true", *(each["class"] for each in said["top"])]
+    assert rows[0]["class_3"] == ""
+    assert float(rows[0]["margin"]) == said["top"][0]["margin"] and rows[0]["probability"] == ""
+    assert float(rows[0]["anomaly_score"]) == said["anomaly"]["score"] and rows[0]["calibrated_on"] == "2"
+    assert rows[0]["streams"] == "spatial motion audio" and rows[0]["reason"] == ""
+    assert (rows[1]["ok"], rows[1]["reason"], rows[1]["class"]) == ("false", "not_video", "") and rows[1]["detail"]
+
+
+def test_python_gets_a_result_or_an_error_with_a_reason(root: Root, plain_run: Run, tmp_path: Path) -> None:
+    with Predictor(root.store.url) as predictor:
+        found = predictor(plain_run.source / "a/000.avi")
+        assert sorted(found.classes) == ["a", "b"] and found.margins[0] >= found.margins[1]
+        assert found.probabilities is None and found.calibrated_on == 2  # too few
+        assert found.anomaly is not None and found.anomaly.score > 0
+        with pytest.raises(VideoError) as missing:
+            predictor(tmp_path / "none.mp4")
+        assert missing.value.reason is Reason.MISSING
+        assert predictor(plain_run.source / "a/000.avi").margins == found.margins
+    with pytest.raises(InputError, match="no root here"):
+        Predictor(tmp_path / "no root")
 
 
 def test_sound_that_cannot_be_decoded_counts_as_none(ask: Ask, tmp_path: Path) -> None:
@@ -142,11 +182,13 @@ def test_a_link_a_relative_path_and_a_bucket_give_what_the_file_gives(
     boto3.client("s3", endpoint_url=endpoint).put_object(Bucket=bucket, Key="new/sp ace+é.mp4", Body=clip(1))
     os.symlink(plain_run.source / "b/001.mp4", tmp_path / "link.mp4")
     monkeypatch.chdir(plain_run.source)
-    videos = ["b/001.mp4", tmp_path / "link.mp4", f"s3://{bucket}/new/sp ace+é.mp4", f"s3://{bucket}/new/none.mp4"]
-    code, said = ask(videos, "--set", f"storage.endpoint_url={endpoint}")
-    *same, absent = ({**said[str(video)], "video": ""} for video in videos)
-    assert code == 1 and absent["error"]["reason"] == "missing"
-    assert same[0]["ok"] and same[0] == same[1] == same[2]
+    videos = ["b/001.mp4", tmp_path / "link.mp4", f"s3://{bucket}/new/sp ace+é.mp4"]
+    for asked in (videos, [*videos[:2], f"s3://{bucket}/n*/**/*.mp4", f"s3://{bucket}/new"]):
+        code, said = ask(asked, "--set", f"storage.endpoint_url={endpoint}")
+        assert code == 0 and list(said) == [str(video) for video in videos]
+        same = [{**each, "video": ""} for each in said.values()]
+        assert same[0]["ok"] and same[0] == same[1] == same[2]
+    assert ask([f"s3://{bucket}/new/none.mp4"], "--set", f"storage.endpoint_url={endpoint}") == (2, {})
 
 
 def test_a_file_over_the_limit_is_refused(plain_run: Run, ask: Ask) -> None:
@@ -161,18 +203,26 @@ def test_five_classes_at_most_the_best_first(root: Root, plain_run: Run, monkeyp
     scores = np.array([0.5, -1.0, 2.0, 0.5, 0.0, 7.0, -3.0])
     classifier = Linear({"spatial": Normalizer(16, "l2")}, (), np.zeros((7, 16)), scores)
     fused = FusedModel(tuple("abcdefg"), {"spatial": 16}, "l2", 1e-2, "mask", (classifier,))
-    monkeypatch.setattr("actionrec.predict.load_fused", lambda root, seed: fused)
-    (prediction,) = predict(root, [str(plain_run.source / "a/000.avi")])
-    assert prediction.top == (("f", 7.0), ("c", 2.0), ("a", 0.5), ("d", 0.5), ("e", 0.0))
-    assert prediction.seconds > 0
+    monkeypatch.setattr("actionrec.fusion.fuse.load_fused", lambda root, seed: fused)
+    with Predictor(root) as predictor:
+        found = predictor(plain_run.source / "a/000.avi")
+    assert found.classes == tuple("fcadebg") and found.margins == (7.0, 2.0, 0.5, 0.5, 0.0, -1.0, -3.0)
+    top = [(each["class"], each["margin"]) for each in found.to_json()["top"]]
+    assert top == [("f", 7.0), ("c", 2.0), ("a", 0.5), ("d", 0.5), ("e", 0.0)]
+    assert found.seconds > 0
 
 
-def test_a_person_reads_classes_and_reasons(root: Root, plain_run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_person_reads_classes_and_reasons(
+    root: Root, plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     capsys.readouterr()
-    assert actionrec("predict", plain_run.source / "a/000.avi", "none.mp4", "--root", root.store.url) == 1
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    assert actionrec("predict", plain_run.source / "a/000.avi", empty, "--root", root.store.url) == 1
     text = capsys.readouterr()
     assert "a/000.avi" in text.out and "from spatial, motion, audio, at 0.00" in text.out
-    assert "missing: it cannot be read: No such file or directory" in text.out
+    assert "empty: " in text.out and text.out.count("margin: the decision value") == 1
+    assert "probability: none, for it takes 20 validation videos, and there are 2" in text.out
     assert "1 of 2 videos could not be judged" in text.err
 
 
@@ -263,7 +313,7 @@ def test_a_gpu_that_is_not_there_is_not_replaced_in_silence(
         (FrameCNN, "__call__", torch.AcceleratorError("CUDA error: unspecified launch failure")),
         (FrameCNN, "__call__", MemoryError("Unable to allocate 1.00 GiB")),
         (FrameCNN, "__call__", OSError(errno.ENOSPC, "No space left on device")),
-        (predict_module, "named_file", OSError(errno.EMFILE, "Too many open files")),
+        (embed_module, "named_file", OSError(errno.EMFILE, "Too many open files")),
     ],
 )
 def test_a_fault_of_the_machine_is_said_of_no_video(

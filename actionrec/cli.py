@@ -292,6 +292,38 @@ def predict(
 
 
 @app.command()
+def search(
+    video: Annotated[str, typer.Argument(help="A catalogued video's id, or a file or URL, which is embedded first.")],
+    root: RootOption,
+    top: Annotated[int, typer.Option(min=1, help="How many.")] = 10,
+    out: Annotated[str | None, typer.Option("--out", help="Where the page goes; default: report/search.html.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """The catalogued videos nearest to a video, by their embeddings, and a page of their frames."""
+    form = _form(as_json, as_csv)
+    verbs.search(_open(root, config_name, assignments, None), video, top, form, out)
+
+
+@app.command()
+def duplicates(
+    root: RootOption,
+    threshold: Annotated[float | None, typer.Option(help="Distance, 0 to 2, up to which two are near copies.")] = None,
+    as_json: JsonOption = False,
+    as_csv: CsvOption = False,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Near copies that lie in different groups, first of all in different splits: leaks that no group shows."""
+    form = _form(as_json, as_csv)
+    verbs.duplicates(_open(root, config_name, assignments, None), threshold, form)
+
+
+@app.command()
 def run(
     root: RootOption,
     source: SourceArgument = None,

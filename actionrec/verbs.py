@@ -398,6 +398,49 @@ def predict(root: "Root", videos: Sequence[str], form: str) -> None:
         raise ActionrecError(f"{failed} of {counted(len(asked), 'video')} could not be judged; each says why above")
 
 
+def search(root: "Root", video: str, top: int, form: str, out: str | None) -> None:
+    """`form`: json, csv, or for people. `out`: where the page goes that is else the root's."""
+    from actionrec.search.search import about, write_page
+    from actionrec.search.search import search as look
+    from actionrec.show import neighbors, rows
+
+    with console.err.status("looking"):
+        found = look(root, video, top)
+        page = write_page(root, found, out)
+    rows.begin(form, neighbors.COLUMNS)
+    if form in rows.FORMS:
+        for row in neighbors.rows(found.neighbors):
+            rows.row(form, row, row)
+    else:
+        console.out.print(f"\nnear {found.asked.name}", markup=False)
+        console.grid(neighbors.grid(found.neighbors))
+        console.out.print(about(found.videos, found.compared), markup=False)
+    console.say(f"page: {page}")
+
+
+def duplicates(root: "Root", threshold: float | None, form: str) -> None:
+    """`form`: json, csv, or for people."""
+    from actionrec.search.search import duplicates as find
+    from actionrec.show import copies, rows
+
+    with console.err.status("comparing"):
+        found = find(root) if threshold is None else find(root, threshold)
+    pairs = found.rows()
+    rows.begin(form, copies.COLUMNS)
+    if form in rows.FORMS:
+        for pair in pairs:
+            rows.row(form, pair, copies.cells(pair))
+    elif pairs:
+        console.grid(copies.grid(pairs))
+        if len(pairs) > copies.SHOWN:
+            console.out.print(f"  and {len(pairs) - copies.SHOWN:,} more, which --csv lists\n")
+    if form in rows.FORMS:
+        console.say(" ".join(found.said()))
+    else:
+        console.out.print("\n".join(found.said()), markup=False)
+    console.warn(found.warnings())
+
+
 def upgrade(root: "Root") -> None:
     from actionrec.storage.upgrade import upgrade as rename
 

@@ -134,14 +134,14 @@ def test_a_bad_file_says_why_and_the_others_go_on(plain_run: Run, ask: Ask, tmp_
 
 
 def test_a_csv_has_a_row_for_every_video_and_nothing_else(
-    root: Root, plain_run: Run, ask: Ask, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    root: Root, plain_run: Run, ask: Ask, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good, bad = plain_run.source / "a/000.avi", tmp_path / 'not, a "video".mp4'
     bad.write_bytes(media_files.text())
     said = ask([good])[1][str(good)]
-    capfd.readouterr()
+    capsys.readouterr()
     assert actionrec("predict", good, bad, "--root", root.store.url, "--csv") == 1
-    text = capfd.readouterr().out
+    text = capsys.readouterr().out
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [row["video"] for row in rows] == [str(good), str(bad)] and text.count("\n") == 3
     assert [rows[0][name] for name in ("ok", "class", "class_2")] == ["true", *(each["class"] for each in said["top"])]

@@ -1,0 +1,3 @@
+from _verb import run
+
+run("duplicates")

@@ -424,7 +424,7 @@ def duplicates(root: "Root", threshold: float | None, form: str) -> None:
     from actionrec.show import copies, rows
 
     with console.err.status("comparing"):
-        found = find(root) if threshold is None else find(root, threshold)
+        found = find(root, threshold)
     pairs = found.rows()
     rows.begin(form, copies.COLUMNS)
     if form in rows.FORMS:

@@ -15,6 +15,8 @@ from actionrec.search.space import Points, distances, patterns
 EXACT_VIDEOS = 50_000  # up to which every video is compared with every other one: see docs/search.md
 BLOCK_NUMBERS = 2**24  # distances that are held at once, 64 MB
 KEPT_PAIRS = 10_000
+SAMPLED = 1000  # videos that the threshold is told by
+LIMITS = (0.1, 0.3)  # of the threshold
 REDUCED = 64  # numbers to which the index reduces a video
 NEIGHBOURS = 32  # that the index proposes of each video
 PROBED = 16  # of the index's cells, for each video
@@ -30,6 +32,24 @@ class Pairs:
     across_splits: NDArray[np.bool_]
     total: int
     total_across: int
+
+
+def usual_threshold(points: Points, group_N: NDArray[np.int64]) -> float:
+    """Half of what 9 of 10 videos do not exceed in distance to the nearest one of another group; 0.1 to 0.3.
+
+    How near each other unrelated videos lie is a matter of the networks, which draw those of a class together; a copy
+    lies much nearer than that. Not the median, for most videos may have copies. Told by at most SAMPLED videos, evenly
+    spaced. See docs/search.md.
+    """
+    sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLED, len(points))).astype(np.int64))
+    own = []
+    for places in np.array_split(sample, -(-len(sample) * len(points) // BLOCK_NUMBERS) or 1):
+        distance = distances(points.rows(places), points)
+        distance[group_N[places, None] == group_N] = np.inf
+        own.append(distance.min(axis=1))
+    nearest = np.concatenate(own)
+    nearest = nearest[np.isfinite(nearest)]
+    return float(np.clip(np.quantile(nearest, 0.9) / 2, *LIMITS)) if len(nearest) else LIMITS[1]
 
 
 @dataclass

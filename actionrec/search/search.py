@@ -7,15 +7,13 @@ from typing import Any
 from actionrec.errors import InputError
 from actionrec.report.stills import NoFrame, frames_of
 from actionrec.search.catalogued import Asked, Catalogued, ask, read_catalogued
-from actionrec.search.pairs import EXACT_VIDEOS, Pairs, near_pairs
+from actionrec.search.pairs import EXACT_VIDEOS, Pairs, near_pairs, usual_threshold
 from actionrec.search.space import nearest
 from actionrec.show.neighbors import Neighbor, html
 from actionrec.show.page import Thumbnail, thumbnail
 from actionrec.storage import layout
 from actionrec.storage.root import Root
 from actionrec.storage.store import named_file
-
-THRESHOLD = 0.3  # by measurement: see docs/search.md
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ class Copies:
         found, across = self.pairs.total, self.pairs.total_across
         counts = (
             f"{found:,} pairs of near copies lie in different groups, {across:,} of them in different splits "
-            f"(distance up to {self.threshold:g}; {len(self.videos.ids):,} videos compared, {how})."
+            f"(distance up to {self.threshold:.3g}; {len(self.videos.ids):,} videos compared, {how})."
         )
         if not found:
             return [counts]
@@ -122,10 +120,15 @@ class Copies:
         }
 
 
-def duplicates(root: Root, threshold: float = THRESHOLD) -> Copies:
-    """InputError: the root has no embeddings, or so many that faiss is needed, and it is not installed."""
-    if not 0 <= threshold <= 2:
+def duplicates(root: Root, threshold: float | None = None) -> Copies:
+    """By default those up to `usual_threshold` apart.
+
+    InputError: the root has no embeddings, or so many that faiss is needed, and it is not installed.
+    """
+    if threshold is not None and not 0 <= threshold <= 2:
         raise InputError(f"--threshold {threshold}: a distance lies between 0, the same, and 2, the opposite")
     videos = read_catalogued(root)
+    group_N, split_N = videos.codes()
+    up_to = usual_threshold(videos.points, group_N) if threshold is None else threshold
     exact = len(videos.ids) <= EXACT_VIDEOS
-    return Copies(videos, near_pairs(videos.points, *videos.codes(), threshold, exact=exact), threshold, exact)
+    return Copies(videos, near_pairs(videos.points, group_N, split_N, up_to, exact=exact), up_to, exact)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrec.errors import GoneError, InputError
+from actionrec.errors import GoneError, InputError, VideoError
 from actionrec.search.space import Points, Space, space_of
 from actionrec.storage.asked import videos_asked
 from actionrec.storage.embeddings import embeddings_of, read_embeddings
@@ -17,7 +17,7 @@ NOWHERE = -1  # the code of no split
 
 
 @dataclass(frozen=True)
-class Catalogued:
+class Searched:
     """The N catalogued videos that have an embedding, in the catalog's order."""
 
     ids: list[str]
@@ -35,7 +35,7 @@ class Catalogued:
         return np.unique(self.groups, return_inverse=True)[1].astype(np.int64), np.array(split_N, np.int64)
 
 
-def read_catalogued(root: Root) -> Catalogued:
+def read_catalogued(root: Root) -> Searched:
     """By the first seed's embeddings. InputError: there is no root, or it has no embeddings."""
     refuse_no_root(root)
     catalog = root.catalog()
@@ -48,7 +48,7 @@ def read_catalogued(root: Root) -> Catalogued:
     points = space.points(embeddings.rows(np.array([row[4] for row in rows], np.int64)))
     kept = np.flatnonzero(points.present_NS.any(axis=1))
     ids, labels, groups, splits = ([rows[place][column] for place in kept] for column in range(4))
-    return Catalogued(ids, labels, groups, splits, points.rows(kept), space, catalog.num_rows - len(kept))
+    return Searched(ids, labels, groups, splits, points.rows(kept), space, catalog.num_rows - len(kept))
 
 
 @dataclass(frozen=True)
@@ -61,10 +61,10 @@ class Asked:
     middle_HWC: NDArray[np.uint8] | None  # of a file its middle frame
 
 
-def ask(root: Root, videos: Catalogued, name: str) -> Asked:
+def ask(root: Root, videos: Searched, name: str) -> Asked:
     """The catalogued video of that id, else the file of that name, which is embedded as `predict` embeds it.
 
-    InputError: it is neither, or the root has no networks for a file. VideoError: what is wrong with the file.
+    InputError: it is neither, it cannot be used, or the root has no networks for a file.
     """
     if name in videos.ids:
         place = videos.ids.index(name)
@@ -77,12 +77,14 @@ def ask(root: Root, videos: Catalogued, name: str) -> Asked:
     embedder = FileEmbedder(root)
     try:
         found = embedder(file)
+    except VideoError as error:
+        raise InputError(f"{file}: it cannot be used ({error})") from None
     finally:
         embedder.close()
     return Asked(file, videos.space.point(found.vectors), None, found.middle_HWC)
 
 
-def _file(root: Root, videos: Catalogued, name: str) -> str:
+def _file(root: Root, videos: Searched, name: str) -> str:
     try:
         found = videos_asked([name], root.config.storage)
     except GoneError:

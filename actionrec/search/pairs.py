@@ -41,6 +41,8 @@ def usual_threshold(points: Points, group_N: NDArray[np.int64]) -> float:
     lies much nearer than that. Not the median, for most videos may have copies. Told by at most SAMPLED videos, evenly
     spaced. See docs/search.md.
     """
+    if len(points) < 2:
+        return LIMITS[1]
     sample = np.unique(np.linspace(0, len(points) - 1, min(SAMPLED, len(points))).astype(np.int64))
     own = []
     for places in np.array_split(sample, -(-len(sample) * len(points) // BLOCK_NUMBERS) or 1):
@@ -49,7 +51,7 @@ def usual_threshold(points: Points, group_N: NDArray[np.int64]) -> float:
         own.append(distance.min(axis=1))
     nearest = np.concatenate(own)
     nearest = nearest[np.isfinite(nearest)]
-    return float(np.clip(np.quantile(nearest, 0.9) / 2, *LIMITS)) if len(nearest) else LIMITS[1]
+    return min(max(float(np.quantile(nearest, 0.9)) / 2, LIMITS[0]), LIMITS[1]) if len(nearest) else LIMITS[1]
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 from actionrec.errors import InputError
 from actionrec.report.stills import NoFrame, frames_of
-from actionrec.search.catalogued import Asked, Catalogued, ask, read_catalogued
+from actionrec.search.catalogued import Asked, Searched, ask, read_catalogued
 from actionrec.search.pairs import EXACT_VIDEOS, Pairs, near_pairs, usual_threshold
 from actionrec.search.space import nearest
 from actionrec.show.neighbors import Neighbor, html
@@ -21,7 +21,7 @@ class Nearest:
     """The videos nearest to the one that was asked for, the nearest first."""
 
     asked: Asked
-    videos: Catalogued
+    videos: Searched
     neighbors: list[Neighbor]
 
     @property
@@ -30,7 +30,7 @@ class Nearest:
 
 
 def search(root: Root, name: str, top: int) -> Nearest:
-    """InputError: the root has no embeddings, or `name` is no video. VideoError: what is wrong with the file."""
+    """InputError: the root has no embeddings, or `name` is no video that can be used."""
     videos = read_catalogued(root)
     asked = ask(root, videos, name)
     places, distance_N = nearest(asked.point, videos.points, top + 1)
@@ -59,7 +59,7 @@ def write_page(root: Root, found: Nearest, out: str | None) -> str:
     return f"{store.url}/{key}"
 
 
-def about(videos: Catalogued, compared: int) -> str:
+def about(videos: Searched, compared: int) -> str:
     """What the distances are."""
     without = f"; {videos.without:,} more have no embedding" if videos.without else ""
     return (
@@ -73,7 +73,7 @@ def about(videos: Catalogued, compared: int) -> str:
 class Copies:
     """Near copies in different groups."""
 
-    videos: Catalogued
+    videos: Searched
     pairs: Pairs
     threshold: float
     exact: bool

@@ -166,6 +166,23 @@ def test_python_gets_a_result_or_an_error_with_a_reason(root: Root, plain_run: R
         Predictor(tmp_path / "no root")
 
 
+def test_search_embeds_a_file_as_the_root_did(
+    root: Root, plain_run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for video_id in ("a/000.avi", "a/002.avi"):  # the latter has no sound
+        capsys.readouterr()
+        page = tmp_path / "page.html"
+        file = plain_run.source / video_id
+        assert actionrec("search", file, "--root", root.store.url, "--json", "--top", 3, "--out", page) == 0
+        first, *_ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+        assert first["video_id"] == video_id and first["distance"] == pytest.approx(0, abs=1e-6)
+        assert page.read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 4
+    bad = tmp_path / "cut.avi"
+    bad.write_bytes(media_files.truncated_avi())
+    assert actionrec("search", bad, "--root", root.store.url) == 2
+    assert f"{bad}: it cannot be used (truncated: " in capsys.readouterr().err
+
+
 def test_sound_that_cannot_be_decoded_counts_as_none(ask: Ask, tmp_path: Path) -> None:
     path = tmp_path / "broken sound.mkv"
     path.write_bytes(media_files.broken_audio())

@@ -11,8 +11,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax, softmax
 
 from actionrec.learning.metrics import Classes, Scores
 
@@ -32,6 +30,8 @@ class Calibration:
         """float64 [C] whose sum is 1, in the order of the margins; None where there were too few videos."""
         if self.temperature is None:
             return None
+        from scipy.special import softmax
+
         found: NDArray[np.float64] = softmax(margin_C / self.temperature)
         return found
 
@@ -49,6 +49,9 @@ def restored(described: Mapping[str, Any]) -> Calibration:
 
 def calibrate(margin_NC: Scores, target_N: Classes) -> Calibration:
     """The temperature under which these videos' classes are likeliest. A row of NaN is a video without margins."""
+    from scipy.optimize import minimize_scalar
+    from scipy.special import log_softmax
+
     judged = ~np.isnan(margin_NC).any(axis=1)
     margin_NC, target_N = margin_NC[judged], target_N[judged]
     if len(margin_NC) < Calibration.least:

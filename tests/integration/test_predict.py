@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -164,6 +165,20 @@ def test_python_gets_a_result_or_an_error_with_a_reason(root: Root, plain_run: R
         assert predictor(plain_run.source / "a/000.avi").margins == found.margins
     with pytest.raises(InputError, match="no root here"):
         Predictor(tmp_path / "no root")
+
+
+def test_the_five_lines_of_the_documents_run(
+    root: Root, plain_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parents[2] / "docs/predict.md").read_text(encoding="utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs/mine").symlink_to(root.store.url)
+    (tmp_path / "clip.mp4").symlink_to(plain_run.source / "b/001.mp4")
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(lines, {})
+    assert capsys.readouterr().out.split()[0] in ("a", "b") and len(lines.strip().splitlines()) == 5
 
 
 def test_search_embeds_a_file_as_the_root_did(

@@ -18,9 +18,30 @@ from actionrec.show import console
 if TYPE_CHECKING:
     from actionrec.storage.root import Root
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=sys.modules["actionrec"].__doc__
-)
+# What `--help` shows, in the order of the work.
+PANELS = {
+    "Look ahead": ("doctor", "plan"),
+    "All at once": ("demo", "run"),
+    "Videos and their features": ("synth", "catalog", "import", "extract"),
+    "Learn": ("train", "tune", "baseline"),
+    "Judge and show": ("evaluate", "anomaly", "report"),
+    "Ask": ("predict", "search", "duplicates"),
+    "Upkeep": ("upgrade", "version"),
+}
+
+
+class InOrder(typer.core.TyperGroup):
+    """The verbs as PANELS has them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own context
+        places = {name: panel for panel, names in PANELS.items() for name in names}
+        for name, command in self.commands.items():
+            command.rich_help_panel = places[name]  # type: ignore[attr-defined]  # every command here is one of typer's
+        return sorted(self.commands, key=list(places).index)
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(cls=InOrder, context_settings=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 train = typer.Typer(no_args_is_help=True, help="Train one kind of network; a rerun goes on where the last one ended.")
 app.add_typer(train, name="train")
@@ -79,6 +100,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _end_interrupted(error.__cause__)
         _explain(f"{type(error).__name__}: {' '.join(str(error).split())} (--verbose shows where)", given)
         sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback(help=sys.modules["actionrec"].__doc__)
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What may stand before a verb."""
 
 
 @app.command()
@@ -140,6 +176,19 @@ def extract(
     verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose, reuse)
 
 
+@train.command("spatial")
+def train_spatial(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
+    _belongs(replace, "finetune")
+    verbs.spatial(_open(root, config_name, assignments, replace), verbose)
+
+
 @train.command("motion")
 def train_motion(
     root: RootOption,
@@ -167,30 +216,18 @@ def train_rnn(
     verbs.rnn(_open(root, config_name, assignments, replace), stream or [], verbose)
 
 
-@train.command("fusion")
-def train_fusion(
+@train.command("fusion", hidden=True)  # its name in earlier releases, and still its stage's
+@train.command("svm")
+def train_svm(
     root: RootOption,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """The linear SVM on the streams' video embeddings."""
+    """The linear SVM on the streams' video embeddings: the fusion."""
     _belongs(replace, "fusion")
     verbs.fusion(_open(root, config_name, assignments, replace))
-
-
-@train.command("spatial")
-def train_spatial(
-    root: RootOption,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
-    replace: ReplaceOption = None,
-    verbose: VerboseOption = False,
-) -> None:
-    """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
-    _belongs(replace, "finetune")
-    verbs.spatial(_open(root, config_name, assignments, replace), verbose)
 
 
 @tune.command("rnn")
@@ -214,7 +251,7 @@ def tune_svm(
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """The fused SVM's streams, normalisation and L2 weight, chosen on validation; `train fusion` then goes by it."""
+    """The fused SVM's streams, normalisation and L2 weight, chosen on validation; `train svm` then goes by it."""
     _belongs(replace, "svm")
     verbs.tune_svm(_open(root, config_name, assignments, replace), verbose)
 

@@ -240,7 +240,7 @@ def spatial(root: "Root", verbose: bool) -> None:
 def fusion(root: "Root") -> None:
     from actionrec.fusion.fuse import fuse
 
-    with _Show("fusion") as show:
+    with _Show("SVM") as show:
         show.facts |= fuse(root, on_stage=show.display.stage).facts()
     root.finish("fusion")
 

@@ -74,6 +74,10 @@ NodesOption = Annotated[
     list[str] | None,
     typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine's cores. Repeats."),
 ]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option("--price", help="TYPE=PER_HOUR, what a node of a type costs, such as g6.2xlarge=0.98. Repeats."),
+]
 ReuseOption = Annotated[
     str | None, typer.Option("--reuse", help="Another root, whose streams of the same videos are taken over.")
 ]
@@ -378,17 +382,22 @@ def _new_clip(folder: Path) -> Path:
 @app.command()
 def plan(
     videos: Annotated[int | None, typer.Option(min=1, help="How many; default: those of the root's catalog.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.04, help="Length of the mean video.")] = 10.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.04, help="Length of the mean video; default: as the root's videos, else 10.")
+    ] = None,
     nodes: NodesOption = None,
+    price: PriceOption = None,
     root: Annotated[str | None, typer.Option("--root", help="Go by what the videos of this root have taken.")] = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Hours, GPU-hours, storage and objects of a run before it is begun, and what that is guessed from."""
+    """Time, GPU time, storage and money of a run before it is begun, and what that is guessed from."""
+    from actionrec import beforehand
+
     opened = None if root is None else _open(root, config_name, assignments, None)
     settings = opened.config if opened else config.load(_layers(config_name, assignments))
-    verbs.plan(videos, seconds, nodes or ["local=1"], opened, settings)
+    beforehand.plan(videos, seconds, nodes or ["local=1"], price or [], opened, settings)
 
 
 @app.command()
@@ -399,18 +408,10 @@ def doctor(
     verbose: VerboseOption = False,
 ) -> None:
     """What this machine can do, and what would make a job fail here (exit code 1)."""
-    from actionrec.doctor import examine
+    from actionrec import beforehand
 
     layers, named = _said(config_name, assignments, {})
-    healthy = True
-    with console.err.status("looking around"):
-        findings = list(examine(layers, named, root, verbose))
-    for finding in findings:
-        mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
-        console.out.print(f"{mark} {finding.what:<10}", end=" ")
-        console.out.print(finding.detail, markup=False)
-        healthy &= finding.ok
-    if not healthy:
+    if not beforehand.doctor(layers, named, root, verbose):
         raise typer.Exit(1)
 
 

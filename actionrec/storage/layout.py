@@ -21,6 +21,7 @@ STAGES = "stages/"
 REPLACING = "replacing/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
+HISTORY = "history.json"  # of a model, in its folder
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
 
 

@@ -39,7 +39,7 @@ SURFACE = {
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,
-    "plan": {"--videos", "--seconds", "--nodes"} | COMMON | {"--root"},
+    "plan": {"--videos", "--seconds", "--nodes", "--price"} | COMMON | {"--root"},
     "upgrade": COMMON | {"--root"},
     "doctor": COMMON | {"--root"},
     "version": set(),

@@ -190,8 +190,17 @@ class _Show:
         self.display.stage(text, "trials")
 
 
+def _refuse_untold(root: "Root") -> None:
+    """InputError where a tool of `log` cannot be told of a training: before anything of it begins."""
+    from actionrec.trackers.tools import refuse_missing
+
+    refuse_missing(root.config.log, root.store.url)
+
+
 def motion(root: "Root", verbose: bool) -> None:
     from actionrec.training.motion_cnn import train_motion
+
+    _refuse_untold(root)
 
     with _Show("motion") as show:
         model, found = train_motion(root, verbose=verbose, listener=show.listener())
@@ -205,6 +214,7 @@ def motion(root: "Root", verbose: bool) -> None:
 def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
     from actionrec.training.rnn import train_rnn, untrained
 
+    _refuse_untold(root)
     with _Show("recurrent networks") as show:
         models = train_rnn(root, streams, verbose=verbose, listener=show.listener())
         for model in models:
@@ -229,6 +239,7 @@ def _best(model: "Model") -> str:
 def spatial(root: "Root", verbose: bool) -> None:
     from actionrec.training.finetune import train_spatial
 
+    _refuse_untold(root)
     with _Show("frame CNN") as show:
         model = train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
         show.facts["trained"] = _best(model)
@@ -249,6 +260,7 @@ def fusion(root: "Root") -> None:
 def tune_rnn(root: "Root", verbose: bool) -> None:
     from actionrec.table1.sweep import tune_rnn as sweep
 
+    _refuse_untold(root)
     with _Show("Table I") as show:
         found = sweep(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
         show.facts |= found.facts()
@@ -289,6 +301,7 @@ def baseline(root: "Root", name: str, verbose: bool) -> None:
 def _baselines(root: "Root", names: Sequence[str], verbose: bool) -> None:
     from actionrec.table2.baselines import train_baselines
 
+    _refuse_untold(root)
     with _Show("baselines") as show:
         train_baselines(root, names, verbose=verbose, listener=show.listener())
         show.facts["scores"] = f"{root.output.url}/baselines: {', '.join(names)}"
@@ -317,6 +330,7 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
     from actionrec.training.motion_cnn import train_motion
     from actionrec.training.rnn import train_rnn
 
+    _refuse_untold(root)
     with _Show("anomaly") as show:
 
         def retrain(held: "Root") -> None:
@@ -443,6 +457,7 @@ def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     from actionrec.storage.stages import STAGES
 
     _refuse_vain_options(root, retry_failed)
+    _refuse_untold(root)
     root = dataclasses.replace(root, command="run")
     first, learning, last = _steps(root, retry_failed, verbose)
     told = console.steps(len(first) + len(learning) + len(last))

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from actionrec.errors import InputError
 from actionrec.storage import layout
+from actionrec.storage.journal import lines
 from actionrec.storage.store import Store
 
 WEIGHTS, CONFIG, LABELS = "model.safetensors", "config.json", "labels.json"
@@ -50,6 +51,7 @@ def save(
     described = {**config, "fingerprint": fingerprint, "sha256": hashlib.sha256(data).hexdigest()}
     store.put(folder + WEIGHTS, data)
     store.put(folder + LABELS, _json(list(labels)))
+    store.put(folder + layout.JOURNAL, lines(history))
     store.put(folder + layout.HISTORY, _json(list(history)))
     store.put(folder + CONFIG, _json(described))
     store.delete(folder + CHECKPOINT)

@@ -21,7 +21,7 @@ JOB = REPOSITORY / "jobs/train.py"
 WORKER = b"RayTrainWorker"
 LEDGER = b"ray::Ledger"
 FOLDERS = {"rnn": "models/rnn-spatial", "motion": "models/motion_cnn"}
-FINISHED = ["config.json", "history.json", "labels.json", "model.safetensors"]
+FINISHED = ["config.json", "history.json", "history.jsonl", "labels.json", "model.safetensors"]
 EPOCHS = {"rnn": 200, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
 SETTINGS = {
     "streams": ["spatial"],

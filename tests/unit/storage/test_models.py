@@ -96,7 +96,7 @@ def test_the_first_note_about_a_video_counts_and_saving_takes_all_notes_away(sto
     models.save(store, FOLDER, TENSORS, fingerprint=MINE, config={})
     assert models.left_out(store, FOLDER, MINE) == {}
     assert sorted(store.sizes(FOLDER)) == sorted(
-        FOLDER + name for name in (models.CONFIG, layout.HISTORY, models.LABELS, models.WEIGHTS)
+        FOLDER + name for name in (models.CONFIG, layout.HISTORY, layout.JOURNAL, models.LABELS, models.WEIGHTS)
     )
 
 

@@ -30,7 +30,7 @@ from actionrec.storage import layout, models
 from actionrec.storage.journal import Journal
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 from actionrec.trackers.tracking import Tracking
 
 SPLITS = (*schema.SPLITS, None)  # a video without a label may have no split
@@ -88,7 +88,7 @@ class _Shown:
     def __init__(self, root: Root, folder: str, seed: int, tracking: Tracking) -> None:
         settings = dataclasses.asdict(root.config.anomaly) | {"seed": seed}
         self._journal, self._tracking = Journal(root.output, folder + layout.JOURNAL), tracking
-        self._run = Run(folder.rstrip("/"), f"autoencoder, seed {seed}", root.output.url, settings)
+        self._run = TrackedRun(folder.rstrip("/"), f"autoencoder, seed {seed}", root.output.url, settings)
 
     def __call__(self, history: Sequence[Epoch]) -> None:
         self._journal(history)

@@ -26,7 +26,7 @@ from actionrec.table1.architectures import Architecture, chosen
 from actionrec.table1.outcomes import BASELINE, Outcome, read_outcome, write_outcome
 from actionrec.table1.table import Table1, write_table1
 from actionrec.table1.trial import Held, Sweep, Trial, average, hold, prepare
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 from actionrec.trackers.tracking import Tracking
 
 
@@ -123,7 +123,7 @@ def _show(sweep: Sweep, trial: Trial, tracking: Tracking) -> None:
     if outcome is not None:
         key = layout.trial(row.name, trial.seed).removesuffix(".json")
         settings = dataclasses.asdict(row.of(sweep.config.rnn)) | {"seed": trial.seed, "parameters": outcome.parameters}
-        tracking.told(Run(key, trial.name, sweep.output_url, settings), outcome.history)
+        tracking.told(TrackedRun(key, trial.name, sweep.output_url, settings), outcome.history)
 
 
 def _run(settings: dict[str, Any], sweep: Sweep, trials: list[Trial], held: Held, device: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from actionrec.cluster.lastword import without_secrets
-from actionrec.trackers.run import Run, Tool
+from actionrec.trackers.run import Tool, TrackedRun
 
 LONGEST = 300  # characters of a reason
 
@@ -25,7 +25,7 @@ def serve(name: str, folder: Path, lines: Iterable[str]) -> None:
         if "run" in said:
             if opened:
                 opened.close()
-            opened = cast(Tool, make(Run(**said["run"]), folder))
+            opened = cast(Tool, make(TrackedRun(**said["run"]), folder))
         elif opened:
             opened.epoch(said["epoch"], said["figures"])
     if opened:

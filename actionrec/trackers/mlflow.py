@@ -11,7 +11,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import mlflow
 
-from actionrec.trackers.run import PROJECT, Run
+from actionrec.trackers.run import PROJECT, TrackedRun
 
 LONGEST = 500  # characters of a parameter
 
@@ -19,7 +19,7 @@ LONGEST = 500  # characters of a parameter
 class MLflow:
     """See run.Tool. Look with: mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: TrackedRun, folder: Path) -> None:
         if "MLFLOW_TRACKING_URI" not in os.environ:
             folder.mkdir(parents=True, exist_ok=True)
             mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")

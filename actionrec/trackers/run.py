@@ -8,7 +8,7 @@ PROJECT = "actionrec"
 
 
 @dataclass(frozen=True)
-class Run:
+class TrackedRun:
     """One training of one network. What goes on from a checkpoint is a new run, which is told all epochs again."""
 
     key: str  # of the model's folder, such as models/rnn-spatial: unique under a root

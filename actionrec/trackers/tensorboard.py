@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tensorboardX import SummaryWriter
 
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 
 
 class TensorBoard:
     """See run.Tool. Look with: tensorboard --logdir FOLDER."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: TrackedRun, folder: Path) -> None:
         place = folder / run.key
         for former in place.glob("events.out.tfevents.*"):
             former.unlink()  # or epochs that are trained again would stand twice

@@ -16,7 +16,7 @@ from actionrec.errors import ActionrecError
 from actionrec.show import console
 from actionrec.storage import layout
 from actionrec.storage.store import Store
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 from actionrec.trackers.tools import COPIED
 
 CLOSE_S = 30.0  # that a tool is given at the end of a training for what it still has to say
@@ -43,7 +43,7 @@ class Tracking:
                 feed.close()
             self._copy()
 
-    def told(self, run: Run, history: Sequence[Mapping[str, Any]]) -> None:
+    def told(self, run: TrackedRun, history: Sequence[Mapping[str, Any]]) -> None:
         """All epochs of a run so far: those that are new are passed on. Never waits, never raises."""
         if self._told.get(run.key, 0) >= len(history):
             return

@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from actionrec.trackers.run import PROJECT, Run
+from actionrec.trackers.run import PROJECT, TrackedRun
 
 
 class Trackio:
     """See run.Tool. Look with: TRACKIO_DIR=FOLDER trackio show."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: TrackedRun, folder: Path) -> None:
         os.environ.setdefault("TRACKIO_DIR", str(folder))  # read as it is imported
         import trackio
 

@@ -10,13 +10,13 @@ os.environ.setdefault("WANDB_CONSOLE", "off")  # nothing that is printed goes th
 
 import wandb
 
-from actionrec.trackers.run import PROJECT, Run
+from actionrec.trackers.run import PROJECT, TrackedRun
 
 
 class WeightsAndBiases:
     """See run.Tool."""
 
-    def __init__(self, run: Run, folder: Path) -> None:
+    def __init__(self, run: TrackedRun, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),

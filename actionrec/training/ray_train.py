@@ -22,7 +22,7 @@ from actionrec.cluster.session import Cluster, cores, session
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import models
 from actionrec.storage.root import Root
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 from actionrec.trackers.tracking import Tracking
 from actionrec.training.progress import TrainingProgress
 from actionrec.training.ray_worker import TrainingJob, work
@@ -63,10 +63,10 @@ def _trained(root: Root, spec: TrainingSpec) -> models.Model:
     return models.load(root.output, spec.folder, spec.fingerprint, f"use --replace {spec.stage}")
 
 
-def _shown(root: Root, spec: TrainingSpec) -> Run:
+def _shown(root: Root, spec: TrainingSpec) -> TrackedRun:
     counts = {"classes": len(spec.labels), "train_videos": len(spec.train), "val_videos": len(spec.val)}
     settings = dataclasses.asdict(spec.training) | {"seed": spec.seed, "fingerprint": spec.fingerprint} | counts
-    return Run(spec.folder.rstrip("/"), spec.name, root.output.url, settings)
+    return TrackedRun(spec.folder.rstrip("/"), spec.name, root.output.url, settings)
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)

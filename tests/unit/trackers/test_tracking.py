@@ -13,12 +13,12 @@ from actionrec.errors import InputError
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.store import Store, open_store
 from actionrec.trackers import tools, tracking
-from actionrec.trackers.run import Run
+from actionrec.trackers.run import TrackedRun
 from actionrec.trackers.tracking import Tracking
 from tests.tiny_features import make_root
 from tests.tiny_roots import actionrec, snapshot
 
-RUN = Run("models/rnn-spatial", "rnn-spatial, seed 0", "runs/mine", {"lr": 0.01})
+RUN = TrackedRun("models/rnn-spatial", "rnn-spatial, seed 0", "runs/mine", {"lr": 0.01})
 HISTORY = [{"epoch": number, "val_loss": 1.0 / (1 + number), "samples": 3} for number in range(4)]
 
 
@@ -41,7 +41,7 @@ WANTED = [(1, 1.0), (2, 0.5), (3, 0.333), (4, 0.25)]
 
 
 def test_tensorboard_is_shown_every_epoch_once(store: Store) -> None:
-    other = Run("models/rnn-audio", "rnn-audio, seed 0", "runs/mine", {})
+    other = TrackedRun("models/rnn-audio", "rnn-audio, seed 0", "runs/mine", {})
     with Tracking(["tensorboard"], store) as told:
         for count in (1, 1, 3):
             told.told(RUN, HISTORY[:count])

@@ -51,6 +51,7 @@ def test_every_network_is_there_with_its_history_and_learnt_something(trained: R
         ]  # fmt: skip
         history = json.loads((folder / "history.json").read_text())
         assert history[-1]["train_loss"] < history[0]["train_loss"], name
+        assert [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()] == history
         described = json.loads((folder / "config.json").read_text())
         assert (described["workers"], described["random_networks"]) == (2, ["frame", "audio"])
         assert json.loads((folder / "labels.json").read_text()) == ["c0", "c1", "c2"]

@@ -60,8 +60,7 @@ lock:  ## bring requirements.lock and tests/swift.lock up to date; ARGS=--upgrad
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "actionrec needs Python 3.11 or newer: install one and name it, as in 'make PYTHON=python3.12 ...'." >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@echo "Installing the locked environment into .venv: about 7 GB and some minutes, once (follow it with: tail -f .venv/install.log)."
-	@$(PIP) install --progress-bar off --requirement requirements.lock >.venv/install.log
+	@$(BIN)/python tools/install.py requirements.lock .venv/install.log $(PIP) install --progress-bar off --requirement requirements.lock
 	@touch $@
 
 .venv-swift/.installed: tests/swift.lock

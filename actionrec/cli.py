@@ -20,9 +20,30 @@ from actionrec.show import console
 if TYPE_CHECKING:
     from actionrec.storage.root import Root
 
-app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=sys.modules["actionrec"].__doc__
-)
+# What `--help` shows, in the order of the work.
+PANELS = {
+    "Look ahead": ("doctor", "plan"),
+    "All at once": ("demo", "run"),
+    "Videos and their features": ("synth", "catalog", "import", "extract"),
+    "Learn": ("train", "tune", "baseline"),
+    "Judge and show": ("evaluate", "anomaly", "report"),
+    "Ask": ("predict", "search", "duplicates"),
+    "Upkeep": ("upgrade", "version"),
+}
+
+
+class InOrder(typer.core.TyperGroup):
+    """The verbs as PANELS has them."""
+
+    def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # typer's own context
+        places = {name: panel for panel, names in PANELS.items() for name in names}
+        for name, command in self.commands.items():
+            command.rich_help_panel = places[name]  # type: ignore[attr-defined]  # every command here is one of typer's
+        return sorted(self.commands, key=list(places).index)
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(cls=InOrder, context_settings=HELP, no_args_is_help=True, pretty_exceptions_enable=False)
 
 train = typer.Typer(no_args_is_help=True, help="Train one kind of network; a rerun goes on where the last one ended.")
 app.add_typer(train, name="train")
@@ -55,6 +76,10 @@ NodesOption = Annotated[
     list[str] | None,
     typer.Option("--nodes", help="TYPE=COUNT, such as g6.2xlarge=4; local=1: this machine's cores. Repeats."),
 ]
+PriceOption = Annotated[
+    list[str] | None,
+    typer.Option("--price", help="TYPE=PER_HOUR, what a node of a type costs, such as g6.2xlarge=0.98. Repeats."),
+]
 ReuseOption = Annotated[
     str | None, typer.Option("--reuse", help="Another root, whose streams of the same videos are taken over.")
 ]
@@ -84,6 +109,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _end_interrupted(error.__cause__)
         _explain(f"{type(error).__name__}: {' '.join(str(error).split())} (--verbose shows where)", given)
         sys.exit(1)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        console.out.print(__version__)
+        raise typer.Exit
+
+
+@app.callback(help=sys.modules["actionrec"].__doc__)
+def everywhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What may stand before a verb."""
 
 
 @app.command()
@@ -145,6 +185,19 @@ def extract(
     verbs.extract(_open(root, config_name, assignments, replace), retry_failed, verbose, reuse)
 
 
+@train.command("spatial")
+def train_spatial(
+    root: RootOption,
+    config_name: ConfigOption = None,
+    assignments: SetOption = None,
+    replace: ReplaceOption = None,
+    verbose: VerboseOption = False,
+) -> None:
+    """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
+    _belongs(replace, "finetune")
+    verbs.spatial(_open(root, config_name, assignments, replace), verbose)
+
+
 @train.command("motion")
 def train_motion(
     root: RootOption,
@@ -172,30 +225,18 @@ def train_rnn(
     verbs.rnn(_open(root, config_name, assignments, replace), stream or [], verbose)
 
 
-@train.command("fusion")
-def train_fusion(
+@train.command("fusion", hidden=True)  # its name in earlier releases, and still its stage's
+@train.command("svm")
+def train_svm(
     root: RootOption,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """The linear SVM on the streams' video embeddings."""
+    """The linear SVM on the streams' video embeddings: the fusion."""
     _belongs(replace, "fusion")
     verbs.fusion(_open(root, config_name, assignments, replace))
-
-
-@train.command("spatial")
-def train_spatial(
-    root: RootOption,
-    config_name: ConfigOption = None,
-    assignments: SetOption = None,
-    replace: ReplaceOption = None,
-    verbose: VerboseOption = False,
-) -> None:
-    """Fine-tune the frame CNN's last finetune.blocks blocks, before frames are extracted with it."""
-    _belongs(replace, "finetune")
-    verbs.spatial(_open(root, config_name, assignments, replace), verbose)
 
 
 @tune.command("rnn")
@@ -219,7 +260,7 @@ def tune_svm(
     replace: ReplaceOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """The fused SVM's streams, normalisation and L2 weight, chosen on validation; `train fusion` then goes by it."""
+    """The fused SVM's streams, normalisation and L2 weight, chosen on validation; `train svm` then goes by it."""
     _belongs(replace, "svm")
     verbs.tune_svm(_open(root, config_name, assignments, replace), verbose)
 
@@ -383,17 +424,22 @@ def _new_clip(folder: Path) -> Path:
 @app.command()
 def plan(
     videos: Annotated[int | None, typer.Option(min=1, help="How many; default: those of the root's catalog.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.04, help="Length of the mean video.")] = 10.0,
+    seconds: Annotated[
+        float | None, typer.Option(min=0.04, help="Length of the mean video; default: as the root's videos, else 10.")
+    ] = None,
     nodes: NodesOption = None,
+    price: PriceOption = None,
     root: Annotated[str | None, typer.Option("--root", help="Go by what the videos of this root have taken.")] = None,
     config_name: ConfigOption = None,
     assignments: SetOption = None,
     verbose: VerboseOption = False,
 ) -> None:
-    """Hours, GPU-hours, storage and objects of a run before it is begun, and what that is guessed from."""
+    """Time, GPU time, storage and money of a run before it is begun, and what that is guessed from."""
+    from actionrec import beforehand
+
     opened = None if root is None else _open(root, config_name, assignments, None)
     settings = opened.config if opened else config.load(_layers(config_name, assignments))
-    verbs.plan(videos, seconds, nodes or ["local=1"], opened, settings)
+    beforehand.plan(videos, seconds, nodes or ["local=1"], price or [], opened, settings)
 
 
 @app.command()
@@ -404,18 +450,10 @@ def doctor(
     verbose: VerboseOption = False,
 ) -> None:
     """What this machine can do, and what would make a job fail here (exit code 1)."""
-    from actionrec.doctor import examine
+    from actionrec import beforehand
 
     layers, named = _said(config_name, assignments, {})
-    healthy = True
-    with console.err.status("looking around"):
-        findings = list(examine(layers, named, root, verbose))
-    for finding in findings:
-        mark = "[green]ok  [/green]" if finding.ok else "[red]FAIL[/red]"
-        console.out.print(f"{mark} {finding.what:<10}", end=" ")
-        console.out.print(finding.detail, markup=False)
-        healthy &= finding.ok
-    if not healthy:
+    if not beforehand.doctor(layers, named, root, verbose):
         raise typer.Exit(1)
 
 

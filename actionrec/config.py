@@ -261,6 +261,8 @@ class Storage:
 
 @dataclass(frozen=True)
 class Config:
+    # Tools that are shown every epoch of a training while it runs; see docs/tracking.md.
+    log: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
     seed: int = knob(0, 0, 2**31 - 1)  # of splits and of random networks
     seeds: tuple[int, ...] = knob((0,), 0, 2**31 - 1)  # of training; the first one's motion CNN serves all of them
     streams: tuple[str, ...] = ("spatial", "motion", "audio")  # that are fused; see storage/streams.py

@@ -1,6 +1,7 @@
 """What this machine, its storage and its cluster can do: each finding says whether a job would fail because of it."""
 
 import contextlib
+import dataclasses
 import importlib
 import os
 import shutil
@@ -22,11 +23,12 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Finding:
-    """`ok` False means that a job would fail here."""
+    """`ok` False means that a job with these settings would fail here."""
 
     what: str
     ok: bool
     detail: str
+    demo: bool = True  # whether the demo needs it too
 
 
 def examine(
@@ -40,15 +42,16 @@ def examine(
     yield from found
     yield from (_import(name, remedy) for name, remedy in _NATIVE.items())
     checks: dict[str, Callable[[], str]] = {
+        "cores": _cores,
         "memory": _memory,
         "disk": _disk,
         "gpu": _gpu,
         "decoder": lambda: _decoder(config),
-        "storage": lambda: _storage(config, root),
         "ray": lambda: _ray(verbose),
     }
     for what, check in checks.items():
         yield _finding(what, check)
+    yield dataclasses.replace(_finding("storage", lambda: _storage(config, root)), demo=False)
     yield from _weights(config)
 
 
@@ -64,9 +67,9 @@ def _settings(
     try:
         opened = open_root(root, layers, named=named)
     except (ActionrecError, OSError) as error:
-        return typed, [Finding("root", False, str(error))]
+        return typed, [Finding("root", False, str(error), demo=False)]
     kind = "its own settings, and what is typed over them" if opened.stored else "new, so the settings are those typed"
-    return opened.config, [Finding("root", True, f"{opened.store.url}: {kind}")]
+    return opened.config, [Finding("root", True, f"{opened.store.url}: {kind}", demo=False)]
 
 
 _NATIVE = {
@@ -90,6 +93,12 @@ def _finding(what: str, check: Callable[[], str]) -> Finding:
         return Finding(what, True, check())
     except (ActionrecError, OSError) as error:
         return Finding(what, False, str(error))
+
+
+def _cores() -> str:
+    from actionrec.cluster.cores import here
+
+    return here().said()
 
 
 def _memory() -> str:
@@ -163,10 +172,12 @@ def _weights(config: Config) -> Iterator[Finding]:
     try:
         found = survey(config)
     except ActionrecError as error:
-        yield Finding("weights", False, str(error))
+        yield Finding("weights", False, str(error), demo=False)
         return
+    of_demo = {each.file_name for each in survey(configuration.load([configuration.read_layer("demo")]))}
     for each in found:
         remedy = f"; connect to a network, or choose {each.section}.weights=random" if each.state == "missing" else ""
-        yield Finding("weights", not remedy, f"{each.section}: {each.file_name} is {each.state}{remedy}")
+        detail = f"{each.section}: {each.file_name} is {each.state}{remedy}"
+        yield Finding("weights", not remedy, detail, demo=each.file_name in of_demo)
     if not found:
         yield Finding("weights", True, "random by configuration; nothing to download")

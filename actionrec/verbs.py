@@ -1,13 +1,11 @@
 """What each verb does on a root: calls its stage, shows how far it is, and says what came of it."""
 
 import dataclasses
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from actionrec import config
 from actionrec.errors import ActionrecError, GoneError, InputError
 from actionrec.show import console
 from actionrec.show.words import counted
@@ -66,16 +64,19 @@ def _catalog_of_run(root: "Root", retry_failed: bool) -> None:
 def _catalogued(root: "Root", table: Any, note: str) -> None:
     from actionrec.catalog.evidence import caution
     from actionrec.schema import SPLITS
+    from actionrec.show.classes import by_split
 
     console.warn(list(filter(None, [caution(table)])))
-    splits = table["split"].to_pylist()
-    classes = len(set(table["label"].to_pylist()) - {None})
+    labels, splits = table["label"].to_pylist(), table["split"].to_pylist()
+    classes = len(set(labels) - {None})
     shares = ", ".join(f"{name} {splits.count(name)}" for name in SPLITS if name in splits)
     console.out.print(
         f"{root.store.url}/catalog.parquet: {counted(table.num_rows, 'video')} ({note}), "
         f"{counted(classes, 'class', 'classes')}, {shares}",
         markup=False,
     )
+    if classes:
+        console.grid(by_split(labels, splits))
 
 
 def extract(root: "Root", retry_failed: bool, verbose: bool, reuse: str | None = None) -> None:
@@ -188,8 +189,17 @@ class _Show:
         self.display.stage(text, "trials")
 
 
+def _refuse_untold(root: "Root") -> None:
+    """InputError where a tool of `log` cannot be told of a training: before anything of it begins."""
+    from actionrec.trackers.tools import refuse_missing
+
+    refuse_missing(root.config.log, root.store.url)
+
+
 def motion(root: "Root", verbose: bool) -> None:
     from actionrec.training.motion_cnn import train_motion
+
+    _refuse_untold(root)
 
     with _Show("motion") as show:
         model, found = train_motion(root, verbose=verbose, listener=show.listener())
@@ -203,6 +213,7 @@ def motion(root: "Root", verbose: bool) -> None:
 def rnn(root: "Root", streams: Sequence[str], verbose: bool) -> None:
     from actionrec.training.rnn import train_rnn, untrained
 
+    _refuse_untold(root)
     with _Show("recurrent networks") as show:
         models = train_rnn(root, streams, verbose=verbose, listener=show.listener())
         for model in models:
@@ -227,6 +238,7 @@ def _best(model: "Model") -> str:
 def spatial(root: "Root", verbose: bool) -> None:
     from actionrec.training.finetune import train_spatial
 
+    _refuse_untold(root)
     with _Show("frame CNN") as show:
         model = train_spatial(root, verbose=verbose, on_epoch=show.on_epoch, on_stage=show.on_stage)
         show.facts["trained"] = _best(model)
@@ -239,7 +251,7 @@ def spatial(root: "Root", verbose: bool) -> None:
 def fusion(root: "Root") -> None:
     from actionrec.fusion.fuse import fuse
 
-    with _Show("fusion") as show:
+    with _Show("SVM") as show:
         show.facts |= fuse(root, on_stage=show.display.stage).facts()
     root.finish("fusion")
 
@@ -247,6 +259,7 @@ def fusion(root: "Root") -> None:
 def tune_rnn(root: "Root", verbose: bool) -> None:
     from actionrec.table1.sweep import tune_rnn as sweep
 
+    _refuse_untold(root)
     with _Show("Table I") as show:
         found = sweep(root, verbose=verbose, on_progress=show.on_trials, on_stage=show.on_trial_stage)
         show.facts |= found.facts()
@@ -287,6 +300,7 @@ def baseline(root: "Root", name: str, verbose: bool) -> None:
 def _baselines(root: "Root", names: Sequence[str], verbose: bool) -> None:
     from actionrec.table2.baselines import train_baselines
 
+    _refuse_untold(root)
     with _Show("baselines") as show:
         train_baselines(root, names, verbose=verbose, listener=show.listener())
         show.facts["scores"] = f"{root.output.url}/baselines: {', '.join(names)}"
@@ -315,6 +329,7 @@ def anomaly(root: "Root", holdout: str | None, verbose: bool) -> None:
     from actionrec.training.motion_cnn import train_motion
     from actionrec.training.rnn import train_rnn
 
+    _refuse_untold(root)
     with _Show("anomaly") as show:
 
         def retrain(held: "Root") -> None:
@@ -346,32 +361,6 @@ def report(root: "Root") -> None:
 
     with _Show("report") as show:
         show.facts |= write(root, on_stage=show.display.stage).facts()
-
-
-def plan(
-    videos: int | None, seconds: float, nodes: Sequence[str], root: "Root | None", settings: config.Config
-) -> None:
-    from actionrec.cluster.session import cores
-    from actionrec.planning.forecast import NODES, Node, cluster_of, forecast
-    from actionrec.planning.rates import assumed, measured
-
-    if videos is None and root is None:
-        raise InputError("how many videos? give --videos N, or --root with a catalog")
-    if not math.isfinite(seconds):
-        raise InputError(f"--seconds {seconds}: give the length of the mean video, such as 10")
-    cluster = cluster_of(nodes, NODES | {"local": Node(cores())})
-    rates = assumed(settings, cluster.tflops / cluster.gpus if cluster.gpus else 0.0)
-    if root is not None:
-        rates = measured(root, rates)
-    count = videos or root.catalog().num_rows  # type: ignore[union-attr]  # one of the two is there
-    found = forecast(count, seconds, cluster, settings, rates)
-    machines = f"{', '.join(nodes)}: {cluster.cores} cores, {cluster.gpus} GPUs"
-    console.out.print(f"[bold]{counted(count, 'video')} of {seconds:g} s[/bold] on {machines}")
-    console.grid(found.times())
-    console.grid(found.sizes())
-    console.out.print("Assumed:")
-    for sentence in found.assumptions:
-        console.out.print(f"  - {sentence}", markup=False)
 
 
 def predict(root: "Root", videos: Sequence[str], form: str) -> None:
@@ -478,32 +467,54 @@ def _refuse_vain_options(root: "Root", retry_failed: bool) -> None:
         )
 
 
+Step = tuple[str, Callable[[], None]]  # what a person calls it, and what it does
+
+
+def _steps(root: "Root", retry_failed: bool, verbose: bool) -> tuple[list[Step], list[Step], list[Step]]:
+    """Of `run` with these settings: the catalog, what may need Ray, and what does not."""
+    from actionrec.storage.streams import wanted
+
+    config = root.config
+    videos, rows = config.data.dataset != "features", config.table2.rows
+    learning: list[tuple[bool, str, Callable[[], None]]] = [
+        (videos and config.finetune.blocks > 0, "train spatial", lambda: spatial(root, verbose)),
+        (videos, "extract", lambda: extract(root, retry_failed, verbose)),
+        ("motion" in wanted(config), "train motion", lambda: motion(root, verbose)),
+        (config.tune.in_run, "tune rnn", lambda: tune_rnn(root, verbose)),
+        (True, "train rnn", lambda: rnn(root, (), verbose)),
+        (True, "tune svm", lambda: tune_svm(root, verbose)),
+        (bool(rows), "baseline", lambda: _baselines(root, rows, verbose)),
+    ]
+    last: list[Step] = [
+        ("train svm", lambda: fusion(root)),
+        ("evaluate", lambda: evaluate(root)),
+        ("anomaly", lambda: anomaly(root, None, verbose)),
+        ("report", lambda: report(root)),
+    ]
+    first = "catalog" if videos else "import"
+    return [(first, lambda: _catalog_of_run(root, retry_failed))], [each[1:] for each in learning if each[0]], last
+
+
+def _take(steps: Sequence[Step], told: Callable[[str], None]) -> None:
+    for name, work in steps:
+        told(name)
+        work()
+
+
 def run(root: "Root", retry_failed: bool, verbose: bool) -> None:
     """Every step in one Ray session."""
     from actionrec.cluster.session import kept
     from actionrec.storage.stages import STAGES
-    from actionrec.storage.streams import wanted
 
     _refuse_vain_options(root, retry_failed)
+    _refuse_untold(root)
     root = dataclasses.replace(root, command="run")
+    first, learning, last = _steps(root, retry_failed, verbose)
+    told = console.steps(len(first) + len(learning) + len(last))
     with kept():
-        _catalog_of_run(root, retry_failed)
+        _take(first, told)
         refuse_unknown_classes(root)  # that is no news for the end
-        if root.config.data.dataset != "features":
-            if root.config.finetune.blocks:
-                spatial(root, verbose)
-            extract(root, retry_failed, verbose)
-        if "motion" in wanted(root.config):
-            motion(root, verbose)
-        if root.config.tune.in_run:
-            tune_rnn(root, verbose)
-        rnn(root, (), verbose)
-        tune_svm(root, verbose)
-        if root.config.table2.rows:
-            _baselines(root, root.config.table2.rows, verbose)
-    fusion(root)
-    evaluate(root)
-    anomaly(root, None, verbose)
-    report(root)
+        _take(learning, told)
+    _take(last, told)
     for verb in {row.verb for row in STAGES.values()}:
         root.finish(verb, "run")

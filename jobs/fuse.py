@@ -1,3 +1,3 @@
 from _verb import run
 
-run("train", "fusion")
+run("train", "svm")

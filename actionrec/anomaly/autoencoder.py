@@ -5,7 +5,7 @@ Where a video lacks a stream, `present` is False for that stream's numbers, whic
 no anomaly score; docs/decisions/0016-anomaly.md gives the reasons for what is done here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +16,7 @@ from torch import nn
 
 from actionrec.config import Anomaly
 from actionrec.errors import InputError
+from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.loop import Batch, Fitted, fit
 
 Scores = NDArray[np.float64]
@@ -109,8 +110,16 @@ def reconstruct(network: nn.Module, batch: Batch) -> tuple[torch.Tensor, torch.T
     return errors_B, torch.zeros_like(errors_B)
 
 
-def train(normal_train: Vectors, normal_val: Vectors, anomaly: Anomaly, seed: int) -> tuple[Autoencoder, Fitted]:
+def train(
+    normal_train: Vectors,
+    normal_val: Vectors,
+    anomaly: Anomaly,
+    seed: int,
+    on_history: Callable[[Sequence[Epoch]], None] = lambda history: None,
+) -> tuple[Autoencoder, Fitted]:
     """An autoencoder of the normal videos, in eval mode, with the weights of the best epoch.
+
+    `on_history` is given all epochs so far after each one.
 
     Raises:
         InputError: anomaly.bottleneck is not smaller than the embedding.
@@ -121,7 +130,9 @@ def train(normal_train: Vectors, normal_val: Vectors, anomaly: Anomaly, seed: in
         network = Autoencoder(normal_train.values.shape[1], anomaly.hidden, anomaly.bottleneck, anomaly.dropout)
         _fit_scale(network, normal_train)
         data = VectorBatches(normal_train, normal_val, anomaly.batch, seed)
-        fitted = fit(network, data, anomaly, seed=seed, objective=reconstruct)
+        fitted = fit(
+            network, data, anomaly, seed=seed, objective=reconstruct, on_epoch=lambda history, save: on_history(history)
+        )
     network.load_state_dict(fitted.tensors)
     return network.eval(), fitted
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from actionrec.anomaly import autoencoder
 from actionrec.anomaly.autoencoder import Autoencoder, Scores, Vectors
 from actionrec.config import Anomaly
 from actionrec.errors import InputError
+from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.embeddings import VideoVectors
 from actionrec.learning.loop import Fitted
 from actionrec.storage import layout, models
@@ -121,11 +122,20 @@ def check_trainable(root: Root, videos: Videos, normal: Sequence[str]) -> None:
             )
 
 
-def fit_detector(settings: Anomaly, videos: Videos, normal: Sequence[str], seed: int) -> tuple[Detector, Fitted]:
-    """An autoencoder of the normal training videos; its threshold is a quantile of the normal val videos' scores."""
+def fit_detector(
+    settings: Anomaly,
+    videos: Videos,
+    normal: Sequence[str],
+    seed: int,
+    on_history: Callable[[Sequence[Epoch]], None] = lambda history: None,
+) -> tuple[Detector, Fitted]:
+    """An autoencoder of the normal training videos; its threshold is a quantile of the normal val videos' scores.
+
+    `on_history` as of autoencoder.train.
+    """
     normal_train, normal_val = (videos.embedded(split, normal) for split in ("train", "val"))
     normal_val = normal_val.rows(np.asarray((normal_val.present & normal_train.present.any(0)).any(1)))
-    network, fitted = autoencoder.train(normal_train, normal_val, settings, seed)
+    network, fitted = autoencoder.train(normal_train, normal_val, settings, seed, on_history)
     threshold = np.quantile(autoencoder.score(network, normal_val.values, normal_val.present), settings.quantile)
     return Detector(network, float(threshold), normal_train, len(normal_val), settings.neighbors), fitted
 

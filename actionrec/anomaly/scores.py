@@ -3,6 +3,7 @@
 What it makes lies in models/autoencoder, tables/anomaly and tables/anomaly_holdout; N counts the catalog's videos.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,10 +24,14 @@ from actionrec.anomaly.detector import (
     read_videos,
     save_detector,
 )
+from actionrec.learning.checkpoint import Epoch
 from actionrec.show import tables
 from actionrec.storage import layout, models
+from actionrec.storage.journal import Journal
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels
+from actionrec.trackers.run import TrackedRun
+from actionrec.trackers.tracking import Tracking
 
 SPLITS = (*schema.SPLITS, None)  # a video without a label may have no split
 TOP = 20  # videos that the Markdown table ranks
@@ -71,8 +76,23 @@ def fit_anomaly(root: Root, *, on_stage: OnStage = lambda text: None) -> None:
         if not models.finished(root.output, folder, models.seeded(fingerprint, seed)):
             on_stage(f"autoencoder, seed {seed}")
             videos = read_videos(root, seed, catalog)
-            detector, fitted = fit_detector(root.config.anomaly, videos, normal, seed)
+            with Tracking(root.config.log, root.output) as tracking:
+                shown = _Shown(root, folder, seed, tracking)
+                detector, fitted = fit_detector(root.config.anomaly, videos, normal, seed, shown)
             save_detector(root, detector, fitted, videos, normal, seed)
+
+
+class _Shown:
+    """Writes an autoencoder's epochs down as they come, and tells the tools of `log`."""
+
+    def __init__(self, root: Root, folder: str, seed: int, tracking: Tracking) -> None:
+        settings = dataclasses.asdict(root.config.anomaly) | {"seed": seed}
+        self._journal, self._tracking = Journal(root.output, folder + layout.JOURNAL), tracking
+        self._run = TrackedRun(folder.rstrip("/"), f"autoencoder, seed {seed}", root.output.url, settings)
+
+    def __call__(self, history: Sequence[Epoch]) -> None:
+        self._journal(history)
+        self._tracking.told(self._run, [dataclasses.asdict(epoch) for epoch in history])
 
 
 def score_anomaly(root: Root) -> Scored:

@@ -9,12 +9,13 @@ import contextlib
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from actionrec.cluster.meters import Meters
 from actionrec.cluster.watcher import CRASHES, Watcher
 from actionrec.errors import ActionrecError
 
@@ -127,6 +128,7 @@ class BoardWatcher(Watcher):
         self._board = board
         self._worker, self.place = ray.get_runtime_context().get_actor_id() or "", place()
         self._part, self._video_id = -1, ""
+        self._meters = Meters()
 
     def loading(self) -> None:
         """The networks are about to be loaded. ActionrecError where that has ended this worker too often."""
@@ -158,6 +160,9 @@ class BoardWatcher(Watcher):
     def finished(self, part: int, video_id: str, failed: bool) -> None:
         self._video_id = ""
         self._board.finished.remote(part, video_id, failed, self._worker)
+
+    def measured(self, seconds: Mapping[str, float], reasons: Mapping[str, str]) -> None:
+        self._meters.video(seconds, reasons)
 
     def ending(self, words: str) -> None:
         """This process is about to end. ActionrecError where it did so at too many videos, one after another."""

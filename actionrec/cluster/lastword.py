@@ -22,6 +22,7 @@ INFORMATION = re.compile(r"\[[^]]* I [^]]*\]")  # as Ray's native code begins su
 GOODBYE = b"goodbye"
 SHOWN_LINES, LINE_CHARACTERS, TAIL_BYTES = 5, 300, 2**14
 SECRET = re.compile("TOKEN|SECRET|PASSW|KEY|CREDENTIAL", re.IGNORECASE)  # in names of environment variables
+IN_URL = re.compile(r"://[^/@\s]+@")
 SHORT = 6  # characters; a shorter value would be found by chance
 
 
@@ -56,11 +57,17 @@ def tail(said: int) -> list[str]:
     """The last lines of an open file, without the secrets of this process's environment."""
     size = os.fstat(said).st_size
     text = os.pread(said, TAIL_BYTES, max(0, size - TAIL_BYTES)).decode(errors="replace")
+    text = without_secrets(text)
+    lines = [line.strip()[:LINE_CHARACTERS] for line in text.splitlines()]
+    return [line for line in lines if line and not INFORMATION.match(line)][-SHOWN_LINES:]
+
+
+def without_secrets(text: str) -> str:
+    """The text without the values of environment variables that are called secret, and without passwords in URLs."""
     for name, value in os.environ.items():
         if SECRET.search(name) and len(value) > SHORT:
             text = text.replace(value, "***")
-    lines = [line.strip()[:LINE_CHARACTERS] for line in text.splitlines()]
-    return [line for line in lines if line and not INFORMATION.match(line)][-SHOWN_LINES:]
+    return IN_URL.sub("://***@", text)
 
 
 def _wait(said: int) -> None:

@@ -41,11 +41,14 @@ def run_trials(
     config: Config,
     on_progress: OnTrials,
     *,
+    on_done: Callable[[int], None] = lambda number: None,
     gpus: float = 0.0,
     scheduler: ASHAScheduler | None = None,
     shared: Mapping[str, Any],
 ) -> dict[int, Any]:
     """Call function({"trial": i}, **shared) for each of `names`; Ray Tune's result of each, by its number.
+
+    `on_done` is told the number of each trial that has come to its end by itself, as soon as it has.
 
     What is shared lies once in each node's memory. A trial that dies is begun again up to tune.max_failures times.
     """
@@ -68,7 +71,7 @@ def run_trials(
             run_config=tune.RunConfig(
                 storage_path=folder,
                 failure_config=tune.FailureConfig(max_failures=config.tune.max_failures),
-                callbacks=[_Watch(names, on_progress)],
+                callbacks=[_Watch(names, on_progress, on_done)],
                 verbose=0,
             ),
         )
@@ -111,8 +114,8 @@ def _at_once(cluster: Cluster, gpus: float) -> int:
 class _Watch(tune.Callback):
     """Tells the driver's listener how far the sweep is, at most once a second."""
 
-    def __init__(self, names: Sequence[str], on_progress: OnTrials) -> None:
-        self._names, self._on_progress = names, on_progress
+    def __init__(self, names: Sequence[str], on_progress: OnTrials, on_done: Callable[[int], None]) -> None:
+        self._names, self._on_progress, self._on_done = names, on_progress, on_done
         self._done = self._failed = 0
         self._last, self._told_s = "", 0.0
 
@@ -130,6 +133,7 @@ class _Watch(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._done += 1
         self._tell()
+        self._on_done(trial.config[TRIAL])
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._failed += 1

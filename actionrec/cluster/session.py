@@ -19,6 +19,7 @@ from typing import IO
 import ray
 
 from actionrec.cluster.address import cluster_address, demand_head
+from actionrec.cluster.cores import here
 from actionrec.cluster.drain import drain
 from actionrec.cluster.lastword import LastWord, tail
 from actionrec.cluster.start import start_in_turn
@@ -102,7 +103,7 @@ def _goodbye() -> None:
 
 def cores() -> int:
     """Cores that this process may use, which in a container is fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return here().usable
 
 
 def _start(verbose: bool) -> None:

@@ -1,6 +1,6 @@
 """Who is told where the work stands, as a worker sees it. Knows neither Ray nor the networks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from actionrec.errors import Reason, VideoError
@@ -35,6 +35,9 @@ class Watcher:
 
     def finished(self, part: int, video_id: str, failed: bool) -> None:
         """One video more is done."""
+
+    def measured(self, seconds: Mapping[str, float], reasons: Mapping[str, str]) -> None:
+        """What each step of a video took, and of its streams that failed the reasons: for whoever counts."""
 
     def given_up(self, part: int, video_id: str, crashes: int) -> VideoError | None:
         """Why a video that has ended so many workers is not computed again; None where it is to be computed."""

@@ -99,7 +99,9 @@ class MotionWorker:
                     rows.append((video_id, motion_row(self._embedder, flow[video_id], at["frame_index"], at["time_s"])))
                 except VideoError as failure:
                     error = failure
-            status.append(_status_row(video_id, error, time.perf_counter() - started))
+            taken_s = time.perf_counter() - started
+            status.append(_status_row(video_id, error, taken_s))
+            watcher.measured({STREAM: taken_s}, {STREAM: error.reason.value} if error else {})
             watcher.finished(part, video_id, error is not None)
         place = {video_id: number for number, video_id in enumerate(ids)}
         rows.sort(key=lambda row: place[row[0]])

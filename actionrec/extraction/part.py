@@ -107,6 +107,7 @@ class PartWorker:
             loaded = Loaded(video) if given_up else loading.result()
             computed = self._compute(making, loaded, given_up)
             making.add(video.video_id, computed, loaded.facts())
+            watcher.measured(*_measured(loaded, computed))
             watcher.finished(part, video.video_id, any(result.error is not None for result in computed.values()))
             del loading, loaded, computed  # or one decoded video more would live while the next one is awaited
         making.commit()
@@ -161,6 +162,13 @@ class PartWorker:
             return decoder.decode(data, segment, pictures=pictures)
         finally:
             self._decoders.put(decoder)
+
+
+def _measured(loaded: Loaded, computed: Mapping[str, Computed]) -> tuple[dict[str, float], dict[str, str]]:
+    """The seconds of each step of a video, and of the streams that failed the reasons."""
+    seconds = {"read": loaded.read_s, "decode": loaded.decode_s}
+    seconds |= {stream: result.compute_s for stream, result in computed.items()}
+    return seconds, {stream: result.error.reason.value for stream, result in computed.items() if result.error}
 
 
 class LastFile:

@@ -1,11 +1,13 @@
 """What one step of a stream costs: counted operations, so that a run can be forecast before it is begun."""
 
+from __future__ import annotations  # torch is imported late: a forecast looks most costs up
+
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+if TYPE_CHECKING:
+    from torch import nn
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,9 @@ class Cost:
 
 def counted(build: Callable[[], nn.Module], shape: tuple[int, ...]) -> Cost:
     """Of one forward pass of a network over an input of this shape. Nothing is computed."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
     with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
         found = build()(torch.empty(shape))
     return Cost(int(found.shape[-1]), counter.get_total_flops() / 1e9)

@@ -23,7 +23,7 @@ COUNTERS = ("seed", "best_epoch", "best_loss", "bad_epochs", "bad_since_drop")  
 
 @dataclass(frozen=True)
 class Epoch:
-    """What came of one epoch: a row of history.json."""
+    """What came of one epoch: a row of history.json and history.jsonl."""
 
     epoch: int
     train_loss: float  # the mean over all workers' samples, while the weights moved

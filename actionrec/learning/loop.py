@@ -6,7 +6,7 @@ Notation: B samples in a batch. A sample of weight 0 is padding and counts for n
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,17 +84,17 @@ def fit(
     device: str = "cpu",
     resume: bytes | None = None,
     resume_name: str = "the checkpoint",
-    on_epoch: Callable[[Epoch, Callable[[], bytes]], None] = lambda epoch, make_checkpoint: None,
+    on_epoch: Callable[[Sequence[Epoch], Callable[[], bytes]], None] = lambda history, make_checkpoint: None,
 ) -> Fitted:
     """Train `network` until the validation loss has not fallen for `stop_epochs`, or to `max_epochs`.
 
     The learning rate falls by 10 after `plateau_epochs` epochs without a better validation loss, not below `lr_floor`.
-    `replica` is DistributedDataParallel's wrapper of the network where there are several workers. `on_epoch` is given
-    each epoch and a function that makes the bytes of a checkpoint, to be called before it returns; `resume` takes such
-    bytes and goes on after that epoch: on a CPU, with as many workers, to the same weights. `resume_name` tells a
-    person, in an error, where they lie. `network` is on `device` already, and is left with its last weights, not its
-    best. Randomness is drawn from (seed, epoch, rank), so torch's global generator is reseeded at each epoch; see
-    docs/decisions/0012-checkpoints-and-randomness.md.
+    `replica` is DistributedDataParallel's wrapper of the network where there are several workers. `on_epoch` is given,
+    after each epoch, all so far and a function that makes the bytes of a checkpoint, to be called before it returns;
+    `resume` takes such bytes and goes on after that epoch: on a CPU, with as many workers, to the same weights.
+    `resume_name` tells a person, in an error, where they lie. `network` is on `device` already, and is left with its
+    last weights, not its best. Randomness is drawn from (seed, epoch, rank), so torch's global generator is reseeded
+    at each epoch; see docs/decisions/0012-checkpoints-and-randomness.md.
 
     Raises InputError for bytes that are no checkpoint of this training, ActionrecError where a loss is not finite.
     """
@@ -109,7 +109,7 @@ def fit(
         done = _run_epoch(network, replica or network, data, optimizer, objective, workers, device, epoch)
         _refuse_divergence(done, training)
         _learn_from(done, state, network, optimizer, training)
-        on_epoch(done, lambda: checkpoint.save(state, network, optimizer, training.optimizer))
+        on_epoch(state.history, lambda: checkpoint.save(state, network, optimizer, training.optimizer))
     return Fitted(state.best, state.history, state.best_epoch)
 
 

@@ -5,12 +5,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from actionrec.config import Config, Rnn
+from actionrec.config import Config, Fusion, Rnn
 from actionrec.errors import InputError
-from actionrec.features.vggish import EXAMPLE_S
-from actionrec.learning.search import PAPER_L2
-from actionrec.planning.rates import FPS, Rates
+from actionrec.planning.baselines import networks
+from actionrec.planning.rates import EXAMPLE_S, FPS, Rates
 from actionrec.show.tables import Grid
+from actionrec.show.words import counted, duration, size
 from actionrec.storage.streams import STREAMS, extracted, wanted
 from actionrec.table1.architectures import Architecture, chosen
 
@@ -109,6 +109,7 @@ class StageForecast:
 class Forecast:
     """All of it, and what it rests on."""
 
+    seconds: float  # of the mean video
     stages: list[StageForecast]
     bytes_of: dict[str, float]  # by stream
     objects: int
@@ -118,16 +119,29 @@ class Forecast:
     def hours(self) -> float:
         return sum(stage.hours for stage in self.stages)
 
-    def times(self) -> Grid:
-        """Hours and GPU-hours, stage by stage and in all."""
-        rows = [(stage.name, stage.hours, stage.gpu_h, stage.why) for stage in self.stages]
-        rows.append(("all", self.hours, sum(stage.gpu_h for stage in self.stages), ""))
-        return Grid(("stage", "hours", "GPU-hours", "what bounds it"), rows)
+    def times(self, per_hour: float | None = None) -> Grid:
+        """How long each stage and all of them take, with GPUs and money. `per_hour`: what all machines cost."""
+        on_gpus, costs = any(stage.gpu_h for stage in self.stages), per_hour is not None
+        rows = [*self.stages, StageForecast("all", self.hours, sum(stage.gpu_h for stage in self.stages), "")]
+        columns = ["stage", "time", *["GPU time"] * on_gpus, *["cost"] * costs, "what bounds it"]
+        cells = [
+            [
+                stage.name,
+                duration(3600 * stage.hours),
+                *[duration(3600 * stage.gpu_h)] * on_gpus,
+                *[f"{stage.hours * (per_hour or 0.0):,.2f}"] * costs,
+                stage.why,
+            ]
+            for stage in rows
+        ]
+        return Grid(columns, cells)
 
     def sizes(self) -> Grid:
-        """Gigabytes under the root, by table, and how many objects they are."""
-        rows: list[tuple[str, float | None]] = [(name, size / 1e9) for name, size in self.bytes_of.items() if size]
-        return Grid(("storage", "GB"), [*rows, ("all", sum(self.bytes_of.values()) / 1e9), ("objects", self.objects)])
+        """What lies under the root, by table, and how many objects that is."""
+        rows = [(name, size(count)) for name, count in self.bytes_of.items() if count]
+        return Grid(
+            ("storage", "size"), [*rows, ("all", size(sum(self.bytes_of.values()))), ("objects", f"{self.objects:,}")]
+        )
 
 
 def forecast(videos: int, seconds: float, cluster: PlannedCluster, config: Config, rates: Rates) -> Forecast:
@@ -138,6 +152,7 @@ def forecast(videos: int, seconds: float, cluster: PlannedCluster, config: Confi
         *([_motion(videos, made, cluster, config, rates)] if MOTION in wanted(config) else []),
         *([_sweep(videos, made, cluster, config, rates)] if config.tune.in_run else []),
         _rnn(videos, made, cluster, config, rates),
+        *([_baselines(videos, made, cluster, config, rates)] if config.table2.rows else []),
         _svm(videos, cluster, config, rates),
     ]
     stages = [
@@ -146,7 +161,9 @@ def forecast(videos: int, seconds: float, cluster: PlannedCluster, config: Confi
     ]
     parts = math.ceil(videos / config.extract.part_videos)
     files = 2 * len(wanted(config))  # of a part: each stream's features, and its commit mark
-    return Forecast(stages, _bytes(videos, made, config, rates), parts * files + 60, _assumptions(seconds, rates))
+    return Forecast(
+        seconds, stages, _bytes(videos, made, config, rates), parts * files + 60, _assumptions(seconds, config, rates)
+    )
 
 
 Timed = tuple[str, float, bool, str]  # name, seconds, whether GPUs are held, why
@@ -163,7 +180,7 @@ def _extract(videos: int, made: Work, cluster: PlannedCluster, config: Config, r
         video_s, limit = (busy_s + decode_s) / cluster.cores, "the cores"
     part_s = min(config.extract.part_videos, videos) * video_s * cluster.devices  # the last part has one worker
     taken_s = SESSION_S + PASS_S + videos * video_s + part_s / 2
-    why = f"{video_s * cluster.devices:.3g} s a video and {'GPU' if cluster.gpus else 'core'}; bound by {limit}"
+    why = f"{duration(video_s * cluster.devices)} a video and {'GPU' if cluster.gpus else 'core'}; bound by {limit}"
     return "extract", taken_s, True, why
 
 
@@ -171,7 +188,7 @@ def _motion(videos: int, made: Work, cluster: PlannedCluster, config: Config, ra
     epochs = min(config.motion.max_epochs, rates.motion_epochs)
     embed_s = videos * made.steps(MOTION) * rates.step_s[MOTION] / cluster.devices
     train_s = epochs * videos * STEPS_SHARE * 3 * rates.step_s[MOTION] / cluster.devices
-    why = f"{epochs:.0f} epochs in {_time(train_s)}, then {videos * made.samples:,.0f} stacks in {_time(embed_s)}"
+    why = f"{epochs:.0f} epochs in {duration(train_s)}, then {videos * made.samples:,.0f} stacks in {duration(embed_s)}"
     return "train motion", NETWORK_S + PASS_S + train_s + embed_s, True, why
 
 
@@ -192,6 +209,21 @@ def _rnn(videos: int, made: Work, cluster: PlannedCluster, config: Config, rates
     return "train rnn", taken_s + PASS_S / 2, True, f"{seeds * len(alone_s)} networks, one after another"
 
 
+def _baselines(videos: int, made: Work, cluster: PlannedCluster, config: Config, rates: Rates) -> Timed:
+    widths = {name: cost.width for name, cost in rates.costs.items()}
+    found = [each for row in config.table2.rows for each in networks(row, config, widths, rates.classes)]
+    alone_s = [
+        min(training.max_epochs, rates.rnn_epochs)
+        * videos
+        * STEPS_SHARE
+        * sum(made.steps(stream) * rates.rnn_s(weights, cluster.gpus > 0) for stream, weights in of_streams.items())
+        for training, of_streams in found
+    ]
+    seeds, systems = len(config.seeds), len(config.table2.rows)
+    taken_s = seeds * (sum(alone_s) / cluster.devices + NETWORK_S * len(found)) + PASS_S / 2 * systems
+    return "baseline", taken_s, True, f"{counted(seeds * len(found), 'network')} of {counted(systems, 'system')}"
+
+
 def _sweep(videos: int, made: Work, cluster: PlannedCluster, config: Config, rates: Rates) -> Timed:
     rows = list(dict.fromkeys(row.trained_as() for row in chosen(config.tune.rows)))
     stream = _input(config.tune.stream, made, rates)
@@ -202,10 +234,10 @@ def _sweep(videos: int, made: Work, cluster: PlannedCluster, config: Config, rat
 
 def _svm(videos: int, cluster: PlannedCluster, config: Config, rates: Rates) -> Timed:
     subsets = 2 ** len(config.streams) - 1
-    fits = subsets * 3 * len({*config.tune.l2, config.fusion.l2, PAPER_L2}) * len(config.seeds)
+    fits = subsets * 3 * len({*config.tune.l2, config.fusion.l2, Fusion().l2}) * len(config.seeds)
     clips, width = videos * TRAIN_SHARE, 1024 * (len(config.streams) + 1) / 2  # of the mean subset
     taken_s = NETWORK_S + fits * clips * min(clips, width) * rates.classes * SVM_S / min(cluster.cores, subsets * 3)
-    return "tune svm, fusion, evaluate, report", taken_s, False, f"{fits} settings of the SVM, on cores"
+    return "tune svm, train svm, evaluate, report", taken_s, False, f"{fits} settings of the SVM, on cores"
 
 
 def _input(stream: str, made: Work, rates: Rates) -> tuple[int, float]:
@@ -217,24 +249,22 @@ def parameters(row: Rnn | Architecture, width: int) -> float:
     """Weights of the recurrent layers over inputs of `width` numbers; the dense layer does not count."""
     gates, directions = {"lstm": 4, "gru": 3}[row.cell], 2 if row.bidirectional else 1
     inputs = [width, *[row.units * directions] * (row.layers - 1)]
-    return float(sum(directions * gates * row.units * (size + row.units + 2) for size in inputs))
+    return float(sum(directions * gates * row.units * (taken + row.units + 2) for taken in inputs))
 
 
 def _bytes(videos: int, made: Work, config: Config, rates: Rates) -> dict[str, float]:
-    sizes = {name: made.steps(name) * rates.step_bytes[name] for name in wanted(config)}
-    sizes |= {"catalog and status": ROW_BYTES}
-    return {stream: videos * size for stream, size in sizes.items()}
+    stored = {name: made.steps(name) * rates.step_bytes[name] for name in wanted(config)}
+    stored |= {"catalog and status": ROW_BYTES}
+    return {stream: videos * each for stream, each in stored.items()}
 
 
-def _assumptions(seconds: float, rates: Rates) -> list[str]:
+def _assumptions(seconds: float, config: Config, rates: Rates) -> list[str]:
+    unsaid = [] if config.table2.rows else ["the systems of Table II are not counted: table2.rows names none"]
     return [
-        f"videos of {seconds:g} s at {FPS:g} frames a second, all with sound; {TRAIN_SHARE:.0%} of them train, "
+        f"videos of {seconds:.3g} s at {FPS:g} frames a second, all with sound; {TRAIN_SHARE:.0%} of them train, "
         f"{VAL_SHARE:.0%} validate",
         *rates.sources,
         f"starting costs {SESSION_S:.0f} s a session, {PASS_S:.0f} s a pass over videos, {NETWORK_S:.0f} s a network",
         "videos are read as fast as they are decoded; no machine is lost; the nodes are there from the start",
+        *unsaid,
     ]
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"

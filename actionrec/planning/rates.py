@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.features.cost import Cost
-from actionrec.features.vggish import EXAMPLE_S
-from actionrec.storage import layout, models, parts
+from actionrec.planning import costs
+from actionrec.show.words import counted, size
+from actionrec.storage import layout, parts
 from actionrec.storage.root import Root
 from actionrec.storage.samples import all_made
 from actionrec.storage.streams import FUSED, STREAMS
@@ -27,6 +28,7 @@ FLOAT_BYTES = 3.7  # a stored float32, after zstd
 EPOCHS = 20  # after which training mostly ends: 12 to 21 on real features
 CLASSES = 101
 FPS = 25.0  # as UCF101's
+EXAMPLE_S = 0.96  # of sound, as features/vggish.py has it, whose import takes a second
 NATIVE = 320 * 240
 
 
@@ -44,6 +46,7 @@ class Rates:
     sources: tuple[str, ...]  # sentences for a person
     motion_epochs: float = EPOCHS
     rnn_epochs: float = EPOCHS
+    video_s: float | None = None  # of the mean video, where something tells
 
     def rnn_s(self, parameters: float, on_gpu: bool) -> float:
         """A step of one clip through a recurrent network, forth and back: six operations a weight."""
@@ -54,15 +57,15 @@ def assumed(config: Config, tflops: float) -> Rates:
     """From the networks' counted operations and a GPU of so many TFLOP/s, or cores where that is 0."""
     gflops = tflops * 1e3 or CORE_GFLOPS
     area = config.clip.width * config.clip.height / NATIVE
-    costs = {name: row.cost(config) for name, row in STREAMS.items()}
+    counted_ = {name: costs.cost(name, config) for name in STREAMS}
     device = f"a GPU sustains {tflops:g} TFLOP/s" if tflops else f"a core sustains {CORE_GFLOPS:g} GFLOP/s"
-    networks = ", ".join(f"{cost.gflop:.2f} of {name}" for name, cost in costs.items() if cost.gflop)
+    networks = ", ".join(f"{cost.gflop:.2f} of {name}" for name, cost in counted_.items() if cost.gflop)
     return Rates(
         decode_s=DECODE_S * area,
         overhead_s=OVERHEAD_S,
-        step_s={name: cost.gflop / gflops if cost.core_s is None else cost.core_s for name, cost in costs.items()},
-        step_bytes={name: cost.stored_bytes or cost.width * FLOAT_BYTES for name, cost in costs.items()},
-        costs=costs,
+        step_s={name: cost.gflop / gflops if cost.core_s is None else cost.core_s for name, cost in counted_.items()},
+        step_bytes={name: cost.stored_bytes or cost.width * FLOAT_BYTES for name, cost in counted_.items()},
+        costs=counted_,
         gflops=gflops,
         classes=CLASSES,
         sources=(
@@ -87,6 +90,7 @@ def measured(root: Root, base: Rates) -> Rates:
     decoded = max(tables.values(), key=len)
     trained = {name: _epochs(root, name) for name in (layout.MOTION_CNN, *map(layout.rnn, FUSED))}
     rnn_epochs = [epochs for name, epochs in trained.items() if epochs and name != layout.MOTION_CNN]
+    video_s, whence = mean_video_s(root.catalog(), decoded)
     return replace(
         base,
         decode_s=_sum(decoded, "decode_s") / _sum(decoded, "frames_decoded"),
@@ -104,10 +108,33 @@ def measured(root: Root, base: Rates) -> Rates:
             "trainings are taken to run at that speed, for as many epochs as under that root"
             if rnn_epochs and trained[layout.MOTION_CNN]
             else f"trainings run at that speed, and end after {EPOCHS} epochs, or at their limit",
+            whence,
         ),
+        video_s=video_s,
         motion_epochs=trained[layout.MOTION_CNN] or base.motion_epochs,
         rnn_epochs=sum(rnn_epochs) / len(rnn_epochs) if rnn_epochs else base.rnn_epochs,
     )
+
+
+def mean_video_s(catalog: pa.Table, decoded: pa.Table) -> tuple[float, str]:
+    """Length of a catalogued video, and what it is taken from: the frames of those that were decoded (a status table).
+
+    Frames count as at 25 a second. Where the catalog knows the size of every file, videos that were not decoded yet are
+    as long as their sizes say.
+    """
+    frames = dict(zip(decoded["video_id"].to_pylist(), decoded["frames_decoded"].to_pylist(), strict=True))
+    sizes = dict(zip(catalog["video_id"].to_pylist(), catalog["bytes"].to_pylist(), strict=True))
+    mean_s = sum(frames.values()) / len(frames) / FPS
+    said = (
+        f"lengths are those of {counted(len(frames), 'decoded video')}, {mean_s:.3g} s on average at {FPS:g} frames/s"
+    )
+    seen = [size_ for video_id in frames if (size_ := sizes.get(video_id))]
+    whole = not catalog["start_s"].is_valid().to_numpy().any()  # else a file's size says nothing of a segment
+    if len(frames) >= len(sizes) or len(seen) < len(frames) or not (whole and all(sizes.values())):
+        return mean_s, said
+    mean_bytes = sum(sizes.values()) / len(sizes)
+    scaled_s = mean_s * mean_bytes / (sum(seen) / len(seen))
+    return scaled_s, f"{said}, and {scaled_s:.3g} s of all {len(sizes):,}, by their files of {size(mean_bytes)}"
 
 
 def _timed(table: pa.Table) -> pa.Table:
@@ -166,6 +193,6 @@ def _examples(table: pa.Table) -> float:
 def _epochs(root: Root, name: str) -> int:
     """Of a finished training; 0 where there is none."""
     try:
-        return len(json.loads(root.store.read(layout.model(name) + models.HISTORY)))
+        return len(json.loads(root.store.read(layout.model(name) + layout.HISTORY)))
     except (FileNotFoundError, ValueError):
         return 0

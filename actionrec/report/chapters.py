@@ -305,7 +305,7 @@ def _table(root: Root, name: str, table_schema: pa.Schema) -> pa.Table | None:
 
 def _history(root: Root, name: str) -> list[dict[str, Any]]:
     try:
-        found: list[dict[str, Any]] = json.loads(root.output.read(layout.model(name) + "history.json"))
+        found: list[dict[str, Any]] = json.loads(root.output.read(layout.model(name) + layout.HISTORY))
     except FileNotFoundError:
         return []
     return found

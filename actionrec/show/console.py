@@ -1,9 +1,10 @@
 """What a person sees while work runs: one progress display, a summary of one screen, errors of one sentence."""
 
+import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,6 +12,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from actionrec.show import words
 from actionrec.show.tables import Grid
 
 LINE_EVERY_S = 10.0  # where there is no terminal to redraw
@@ -60,12 +62,14 @@ class Display:
         if self._first is None:
             self._first, self._started = done, now
         rate = (done - self._first) / max(now - self._started, 1e-9)
-        notes = [f"{rate:.2f} {self._unit}/s", *([f"{failed} failed"] if failed else []), *([note] if note else [])]
+        notes = [words.rate(rate, self._unit)] if rate > 0 else []
+        notes += [f"{failed} failed"] if failed else []
+        notes += [note] if note else []
         self._bar.update(self._task, completed=done, total=total, note=", ".join(notes))
         if not err.is_terminal and now - self._last_line >= LINE_EVERY_S:
             self._last_line = now
-            left = f", {(total - done) / rate / 60:.1f} min left" if rate > 0 else ""
-            err.print(f"{self._text}: {done} of {total} {self._unit}, {', '.join(notes)}{left}", markup=False)
+            notes += [f"{words.duration((total - done) / rate)} left"] if rate > 0 else []
+            err.print(", ".join([f"{self._text}: {done} of {total} {self._unit}", *notes]), markup=False)
 
 
 def summary(title: str, facts: Mapping[str, object], failures: Mapping[str, tuple[str, str]]) -> None:
@@ -97,6 +101,12 @@ def data(line: str) -> None:
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
     sys.stdout.flush()
+
+
+def steps(count: int) -> Callable[[str], None]:
+    """Takes the name of each step as it begins, and says which of how many it is."""
+    numbers = itertools.count(1)
+    return lambda name: err.print(f"[bold]step {next(numbers)} of {count}: {escape(name)}[/bold]")
 
 
 def say(sentence: str) -> None:

@@ -16,12 +16,14 @@ MODELS = "models/"
 HOLDOUT = "holdout/"
 BASELINES = "baselines/"
 WEIGHTS = "weights/"
+LOGS = "logs/"  # of the tools that `log` names
 REPORT = "report/index.html"
 SEARCH = "report/search.html"
 STAGES = "stages/"
 REPLACING = "replacing/"
 TUNE_RNN = "tune/rnn/"
 TUNE_SVM = "tune/svm/"
+HISTORY, JOURNAL = "history.json", "history.jsonl"  # of a model, in its folder: the whole; the epochs as they come
 FRAME_CNN, MOTION_CNN, FUSION, AUTOENCODER = "frame_cnn", "motion_cnn", "fusion", "autoencoder"  # names of models
 
 
@@ -65,7 +67,8 @@ def video_embeddings(further_seed: int | None = None) -> str:
 
 
 def trial(name: str, seed: int, kind: str = "json") -> str:
-    """What came of training one row of Table I with one seed, or, as safetensors, its unfinished training."""
+    """What came of training one row of Table I with one seed; as safetensors, its unfinished training; as jsonl, its
+    epochs as they come."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower())
     return f"{TUNE_RNN}{slug}-seed-{seed}.{kind}"
 

@@ -11,9 +11,11 @@ import torch
 from safetensors import SafetensorError
 
 from actionrec.errors import InputError
+from actionrec.storage import layout
+from actionrec.storage.journal import lines
 from actionrec.storage.store import Store
 
-WEIGHTS, CONFIG, LABELS, HISTORY = "model.safetensors", "config.json", "labels.json", "history.json"
+WEIGHTS, CONFIG, LABELS = "model.safetensors", "config.json", "labels.json"
 CHECKPOINT = "checkpoint.safetensors"  # of an unfinished training
 FINGERPRINT_BYTES = 64  # before a checkpoint's own bytes: whose it is
 LEFT_OUT = "left_out-"  # begins the name of a note about one video, beside the checkpoint
@@ -49,7 +51,8 @@ def save(
     described = {**config, "fingerprint": fingerprint, "sha256": hashlib.sha256(data).hexdigest()}
     store.put(folder + WEIGHTS, data)
     store.put(folder + LABELS, _json(list(labels)))
-    store.put(folder + HISTORY, _json(list(history)))
+    store.put(folder + layout.JOURNAL, lines(history))
+    store.put(folder + layout.HISTORY, _json(list(history)))
     store.put(folder + CONFIG, _json(described))
     store.delete(folder + CHECKPOINT)
     for key in _left_out_keys(store, folder):
@@ -99,7 +102,7 @@ def load(store: Store, folder: str, fingerprint: str, remedy: str) -> Model:
     try:
         config = _config(store, folder, fingerprint)
         data = store.read(folder + WEIGHTS)
-        labels, history = _read_json(store, folder + LABELS), _read_json(store, folder + HISTORY)
+        labels, history = _read_json(store, folder + LABELS), _read_json(store, folder + layout.HISTORY)
     except FileNotFoundError as error:
         raise InputError(f"{where}: there is no finished model here ({error}); {remedy}") from None
     if hashlib.sha256(data).hexdigest() != config["sha256"]:

@@ -166,7 +166,7 @@ STAGES: dict[str, Stage] = {
             lambda config: ("embeddings", "svm"),
             ("fusion.", "streams"),
             (layout.model(layout.FUSION),),
-            "there is no fused model here; run `actionrec train fusion`",
+            "there is no fused model here; run `actionrec train svm`",
             lambda config: ("fusion.bootstrap",),
         ),
         Stage(

@@ -4,6 +4,7 @@ Outcomes lie under the root, one file a trial: a rerun runs what is not done. Ra
 go on from, for it is a pickle; see docs/decisions/0020-sweep.md.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from actionrec.errors import InputError
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.rnn import parameters
 from actionrec.show.words import counted
+from actionrec.storage import layout
 from actionrec.storage.models import seeded
 from actionrec.storage.root import Root, begin
 from actionrec.storage.samples import samples, tune_inputs
@@ -24,6 +26,8 @@ from actionrec.table1.architectures import Architecture, chosen
 from actionrec.table1.outcomes import BASELINE, Outcome, read_outcome, write_outcome
 from actionrec.table1.table import Table1, write_table1
 from actionrec.table1.trial import Held, Sweep, Trial, average, hold, prepare
+from actionrec.trackers.run import TrackedRun
+from actionrec.trackers.tracking import Tracking
 
 
 def tune_rnn(
@@ -95,19 +99,31 @@ def _smallest_first(sweep: Sweep, held: Held, waiting: Sequence[Trial]) -> list[
 def _sweep(sweep: Sweep, waiting: Sequence[Trial], held: Held, cluster: Cluster, on_progress: OnTrials) -> None:
     """Run the trials. Each stores its own outcome; those that could not are stored here, as failed or stopped."""
     gpus = gpu_share(sweep.config, cluster)
-    results = run_trials(
-        _run,
-        [trial.name for trial in waiting],
-        cluster,
-        sweep.config,
-        on_progress,
-        gpus=gpus,
-        scheduler=halving(sweep.config.tune, sweep.config.rnn.max_epochs),
-        shared={"sweep": sweep, "trials": list(waiting), "held": held, "device": "cuda" if gpus else "cpu"},
-    )
+    with Tracking(sweep.config.log, sweep.store()) as tracking:
+        results = run_trials(
+            _run,
+            [trial.name for trial in waiting],
+            cluster,
+            sweep.config,
+            on_progress,
+            on_done=lambda place: _show(sweep, waiting[place], tracking),
+            gpus=gpus,
+            scheduler=halving(sweep.config.tune, sweep.config.rnn.max_epochs),
+            shared={"sweep": sweep, "trials": list(waiting), "held": held, "device": "cuda" if gpus else "cpu"},
+        )
     for place, result in results.items():
         if not _ended(sweep, waiting[place]):
             _store_unfinished(sweep, waiting[place], result)
+
+
+def _show(sweep: Sweep, trial: Trial, tracking: Tracking) -> None:
+    """Tell the tools of `log` of a finished trial: several run at once, and a tool is shown one run after another."""
+    row = trial.rows[0]
+    outcome = read_outcome(sweep.store(), row.name, trial.seed, seeded(sweep.fingerprint, trial.seed))
+    if outcome is not None:
+        key = layout.trial(row.name, trial.seed).removesuffix(".json")
+        settings = dataclasses.asdict(row.of(sweep.config.rnn)) | {"seed": trial.seed, "parameters": outcome.parameters}
+        tracking.told(TrackedRun(key, trial.name, sweep.output_url, settings), outcome.history)
 
 
 def _run(settings: dict[str, Any], sweep: Sweep, trials: list[Trial], held: Held, device: str) -> None:

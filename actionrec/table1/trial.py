@@ -20,6 +20,7 @@ from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.loop import Workers, fit
 from actionrec.learning.rnn import SequenceClassifier, parameters
 from actionrec.storage import layout, models
+from actionrec.storage.journal import Journal
 from actionrec.storage.root import Root
 from actionrec.storage.samples import Sample, made_with, read_sequences, samples, store_of
 from actionrec.storage.store import Store, open_store
@@ -118,6 +119,7 @@ def run(
     network = spec.build().to(device)
     spec.prepare(network, data, Workers())
     fingerprint, key = models.seeded(sweep.fingerprint, trial.seed), layout.trial(row.name, trial.seed, "safetensors")
+    journal = Journal(store, layout.trial(row.name, trial.seed, "jsonl"))
     fitted = fit(
         network,
         data,
@@ -126,10 +128,11 @@ def run(
         device=device,
         resume=models.read_checkpoint(store, key, fingerprint),
         resume_name=f"{store.url}/{key}",
-        on_epoch=_Saver(store, key, fingerprint, config.train.checkpoint_s, on_epoch),
+        on_epoch=_Saver(store, key, fingerprint, config.train.checkpoint_s, journal, on_epoch),
     )
     network.load_state_dict(fitted.tensors)
     history = tuple(dataclasses.asdict(epoch) for epoch in fitted.history)
+    journal.end(fitted.history)
     outcomes = []
     for each in trial.rows:
         judge = _svm if each.svm else _softmax
@@ -153,20 +156,22 @@ def run(
 
 @dataclass
 class _Saver:
-    """Stores a checkpoint at the end of an epoch, at most one in `every_s` seconds, and tells who listens."""
+    """Writes an epoch down, stores a checkpoint at most once in `every_s` seconds, and tells who listens."""
 
     store: Store
     key: str
     fingerprint: str
     every_s: float
+    journal: Journal
     on_epoch: Callable[[Epoch], None]
     last_s: float = dataclasses.field(default_factory=time.monotonic)
 
-    def __call__(self, epoch: Epoch, make_checkpoint: Callable[[], bytes]) -> None:
+    def __call__(self, history: Sequence[Epoch], make_checkpoint: Callable[[], bytes]) -> None:
+        self.journal(history)
         if time.monotonic() - self.last_s >= self.every_s:
             models.put_checkpoint(self.store, self.key, self.fingerprint, make_checkpoint())
             self.last_s = time.monotonic()
-        self.on_epoch(epoch)
+        self.on_epoch(history[-1])
 
 
 SplitRanks = tuple[NDArray[np.int64], NDArray[np.int64]]  # of validation and test videos

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class TrainingProgress:
     val_top1: float
     networks: int
     networks_done: int
+    history: tuple[dict[str, Any], ...] = ()  # all epochs so far, a mapping each
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ driver are then the same case, and a rerun of what is finished does nothing.
 """
 
 import contextlib
+import dataclasses
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from actionrec.cluster.session import Cluster, cores, session
 from actionrec.errors import ActionrecError, InputError
 from actionrec.storage import models
 from actionrec.storage.root import Root
+from actionrec.trackers.run import TrackedRun
+from actionrec.trackers.tracking import Tracking
 from actionrec.training.progress import TrainingProgress
 from actionrec.training.ray_worker import TrainingJob, work
 from actionrec.training.spec import TrainingSpec
@@ -36,12 +39,34 @@ def train(
 ) -> list[models.Model]:
     """Train every network that is not finished and return all models. ActionrecError: training gives up."""
     waiting = [each for each in specs if not models.finished(root.output, each.folder, each.fingerprint)]
-    if waiting:
+    if not waiting:
+        return [_trained(root, spec) for spec in specs]
+    runs = {spec.name: _shown(root, spec) for spec in waiting}
+    with Tracking(root.config.log, root.output) as tracking:
+
+        def heard(before: TrainingProgress | None, now: TrainingProgress) -> None:
+            on_progress(now)
+            for each in filter(None, (before, now)):
+                tracking.told(runs[each.name], each.history)
+
         on_stage("Ray")
         with session(verbose) as cluster:
             on_stage("train")
-            _run(root, waiting, cluster, on_progress)
-    return [models.load(root.output, each.folder, each.fingerprint, f"use --replace {each.stage}") for each in specs]
+            _run(root, waiting, cluster, heard)
+        found = {spec.name: _trained(root, spec) for spec in specs}
+        for name, run in runs.items():
+            tracking.told(run, found[name].history)  # the driver need not have heard of every epoch
+    return list(found.values())
+
+
+def _trained(root: Root, spec: TrainingSpec) -> models.Model:
+    return models.load(root.output, spec.folder, spec.fingerprint, f"use --replace {spec.stage}")
+
+
+def _shown(root: Root, spec: TrainingSpec) -> TrackedRun:
+    counts = {"classes": len(spec.labels), "train_videos": len(spec.train), "val_videos": len(spec.val)}
+    settings = dataclasses.asdict(spec.training) | {"seed": spec.seed, "fingerprint": spec.fingerprint} | counts
+    return TrackedRun(spec.folder.rstrip("/"), spec.name, root.output.url, settings)
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
@@ -52,6 +77,7 @@ class Ledger:
     """
 
     def __init__(self) -> None:
+        self._before: TrainingProgress | None = None  # the last of the network before
         self._progress: TrainingProgress | None = None
         self._failure: tuple[str, bool] | None = None
         self._starts = Starts()
@@ -70,6 +96,8 @@ class Ledger:
         return self._starts.died()
 
     def report(self, progress: TrainingProgress) -> None:
+        if self._progress and self._progress.name != progress.name:
+            self._before = self._progress
         self._progress = progress
 
     def fail(self, sentence: str, bad_input: bool) -> None:
@@ -78,12 +106,15 @@ class Ledger:
     def failure(self) -> tuple[str, bool] | None:
         return self._failure
 
-    def totals(self) -> tuple[TrainingProgress, ...]:
-        return (self._progress,) if self._progress else ()
+    def totals(self) -> tuple[TrainingProgress | None, ...]:
+        return (self._before, self._progress) if self._progress else ()
 
 
 def _run(
-    root: Root, specs: Sequence[TrainingSpec], cluster: Cluster, on_progress: Callable[[TrainingProgress], None]
+    root: Root,
+    specs: Sequence[TrainingSpec],
+    cluster: Cluster,
+    heard: Callable[[TrainingProgress | None, TrainingProgress], None],
 ) -> None:
     wanted = root.config.train
     on_gpu = wanted.device == "cuda" or (wanted.device == "auto" and cluster.gpus >= 1)
@@ -109,7 +140,7 @@ def _run(
             ),
         )
         gave_up = None
-        with Poll(ledger, on_progress):
+        with Poll(ledger, heard):
             try:
                 trainer.fit()
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:

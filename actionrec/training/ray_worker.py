@@ -21,13 +21,16 @@ from actionrec.config import Config
 from actionrec.errors import ActionrecError, InputError
 from actionrec.learning.checkpoint import Epoch
 from actionrec.learning.loop import Workers, fit
-from actionrec.storage import models
+from actionrec.storage import layout, models
+from actionrec.storage.journal import Journal
 from actionrec.storage.store import Store, open_store
 from actionrec.storage.streams import random_networks, wanted
 from actionrec.training.batches import BatchPlan
 from actionrec.training.progress import TrainingProgress
 from actionrec.training.ray_batches import RayData
 from actionrec.training.spec import TrainingSpec
+
+OnHistory = Callable[[Sequence[Epoch]], None]  # takes all epochs so far
 
 
 @dataclass(frozen=True)
@@ -55,9 +58,10 @@ def work(settings: dict[str, Any]) -> None:
         raise
 
 
-def _report(ledger: Any, job: TrainingJob, spec: TrainingSpec, done: int, epoch: Epoch) -> None:
+def _report(ledger: Any, job: TrainingJob, spec: TrainingSpec, done: int, history: Sequence[Epoch]) -> None:
     """Tell the driver. Not by ray.train.report, which holds workers up until Ray next polls them: 2 s an epoch."""
     if ray.train.get_context().get_world_rank() == 0:
+        epoch = history[-1]
         progress = TrainingProgress(
             spec.name,
             epoch.epoch + 1,
@@ -66,6 +70,7 @@ def _report(ledger: Any, job: TrainingJob, spec: TrainingSpec, done: int, epoch:
             epoch.val_top1,
             len(job.specs),
             done,
+            tuple(map(dataclasses.asdict, history)),
         )
         ledger.report.remote(progress)
 
@@ -83,7 +88,7 @@ def _loading(ledger: Any) -> Iterator[None]:
     ray.get(ledger.loaded.remote(worker))
 
 
-def _train_one(job: TrainingJob, spec: TrainingSpec, ledger: Any, report: Callable[[Epoch], None]) -> None:
+def _train_one(job: TrainingJob, spec: TrainingSpec, ledger: Any, report: OnHistory) -> None:
     store = open_store(job.output_url, job.config.storage)
     workers = _workers()
     if _agreed(models.finished(store, spec.folder, spec.fingerprint), workers):
@@ -161,23 +166,24 @@ def _refuse_nothing(store: Store, spec: TrainingSpec) -> None:
 
 
 class _Keeper:
-    """At the end of an epoch: tells the driver, and keeps a checkpoint unless the last one is fresh."""
+    """At the end of an epoch: writes it down, tells the driver, and keeps a checkpoint unless the last one is fresh."""
 
-    def __init__(
-        self, store: Store, spec: TrainingSpec, workers: Workers, every_s: float, report: Callable[[Epoch], None]
-    ) -> None:
+    def __init__(self, store: Store, spec: TrainingSpec, workers: Workers, every_s: float, report: OnHistory) -> None:
         self._store, self._spec, self._rank, self._every_s = store, spec, workers.rank, every_s
         self._report = report
         self._kept = time.monotonic()
+        self._journal = Journal(store, spec.folder + layout.JOURNAL)
 
-    def __call__(self, epoch: Epoch, checkpoint: Callable[[], bytes]) -> None:
-        if epoch.epoch == 0:
+    def __call__(self, history: Sequence[Epoch], checkpoint: Callable[[], bytes]) -> None:
+        if len(history) == 1:
             _refuse_nothing(self._store, self._spec)
+        if self._rank == 0:
+            self._journal(history)
         if self._rank == 0 and time.monotonic() - self._kept >= self._every_s:
             key = self._spec.folder + models.CHECKPOINT
             models.put_checkpoint(self._store, key, self._spec.fingerprint, checkpoint())
             self._kept = time.monotonic()
-        self._report(epoch)
+        self._report(history)
 
 
 def _workers() -> Workers:

@@ -21,7 +21,7 @@ JOB = REPOSITORY / "jobs/train.py"
 WORKER = b"RayTrainWorker"
 LEDGER = b"ray::Ledger"
 FOLDERS = {"rnn": "models/rnn-spatial", "motion": "models/motion_cnn"}
-FINISHED = ["config.json", "history.json", "labels.json", "model.safetensors"]
+FINISHED = ["config.json", "history.json", "history.jsonl", "labels.json", "model.safetensors"]
 EPOCHS = {"rnn": 200, "motion": 5}  # so that a training lasts seconds beyond its first checkpoint
 SETTINGS = {
     "streams": ["spatial"],
@@ -70,6 +70,11 @@ def beyond(folder: Path, epochs: int, driver: Driver) -> Callable[[], bool]:
     return reached
 
 
+def written_down(folder: Path) -> list[int]:
+    """The epochs of history.jsonl, which is whole whenever a training was killed."""
+    return [json.loads(line)["epoch"] for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
 def kill_a_worker(driver: Driver, rank: int) -> None:
     """One of the two training processes dies as when memory runs out."""
     workers = sorted(driver.processes(WORKER))
@@ -79,7 +84,8 @@ def kill_a_worker(driver: Driver, rank: int) -> None:
 
 def assert_unfinished(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No model stands there, and who asks for one is told so."""
-    assert not {path.name for path in folder.iterdir()} & set(FINISHED)
+    assert {path.name for path in folder.iterdir()} & set(FINISHED) <= {"history.jsonl"}
+    assert written_down(folder) == list(range(len(written_down(folder))))
     root = folder.parents[1]
     assert not (root / "embeddings").exists()
     assert not list((root / "features/status").glob("motion-*"))
@@ -96,6 +102,7 @@ def assert_as_if_nothing_had_happened(root: Path, calm: Path, name: str, before:
         assert (folder / file).read_bytes() == (wanted / file).read_bytes(), file
     histories = [json.loads((each / "history.json").read_text()) for each in (folder, wanted)]
     assert len(histories[0]) == EPOCHS[name]
+    assert written_down(folder) == list(range(EPOCHS[name]))
     assert histories[0][: len(before)] == before
     assert without_seconds(histories[0]) == without_seconds(histories[1])
     stamps = snapshot(root)

@@ -297,7 +297,7 @@ def other(place: str, name: str) -> Callable[[bytes], bytes]:
         ("models/motion_cnn/model.safetensors", flipped, "sha256"),
         ("models/fusion/config.json", gone, "no finished model"),
         ("models/rnn-spatial/config.json", other("", "fingerprint"), "other settings"),
-        ("stages/fusion.json", gone, "actionrec train fusion"),
+        ("stages/fusion.json", gone, "actionrec train svm"),
         ("stages/fusion.json", other("inputs", "embeddings"), "fusion was made from another embeddings"),
         ("stages/embeddings.json", other("inputs", "rnn-audio"), "embeddings was made from another rnn-audio"),
         ("stages/rnn-motion.json", other("inputs", "motion"), "rnn-motion was made from another motion"),

@@ -47,10 +47,11 @@ def test_every_network_is_there_with_its_history_and_learnt_something(trained: R
     for name in ("motion_cnn", "rnn-spatial", "rnn-motion", "rnn-audio"):
         folder = Path(trained.store.url, "models", name)
         assert sorted(path.name for path in folder.iterdir()) == [
-            "config.json", "history.json", "labels.json", "model.safetensors"
+            "config.json", "history.json", "history.jsonl", "labels.json", "model.safetensors"
         ]  # fmt: skip
         history = json.loads((folder / "history.json").read_text())
         assert history[-1]["train_loss"] < history[0]["train_loss"], name
+        assert [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()] == history
         described = json.loads((folder / "config.json").read_text())
         assert (described["workers"], described["random_networks"]) == (2, ["frame", "audio"])
         assert json.loads((folder / "labels.json").read_text()) == ["c0", "c1", "c2"]

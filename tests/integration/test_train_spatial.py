@@ -85,7 +85,7 @@ def untuned(tuned: Tuned, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_model_is_a_network_that_extraction_can_build(tuned: Tuned) -> None:
     folder = tuned.root / "models/frame_cnn"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "config.json", "history.json", "labels.json", "model.safetensors"
+        "config.json", "history.json", "history.jsonl", "labels.json", "model.safetensors"
     ]  # fmt: skip
     network = build_frame_cnn("test_resnet")
     network.load_state_dict(tuned.model.tensors, strict=True)

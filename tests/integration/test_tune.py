@@ -77,6 +77,8 @@ def test_a_trial_is_the_network_that_train_rnn_trains(swept: Root, tmp_path: Pat
         trained = json.loads(Path(root.store.url, folder, "history.json").read_text())
         tuned = outcome(swept, "LSTM 256", seed)["history"]
         assert isinstance(tuned, list)
+        journal = Path(swept.store.url, layout.trial("LSTM 256", seed, "jsonl")).read_text()
+        assert [json.loads(line) for line in journal.splitlines()] == tuned
         for name in ("train_loss", "val_loss", "val_top1", "lr", "samples"):
             assert [epoch[name] for epoch in tuned] == [epoch[name] for epoch in trained], (seed, name)
 

@@ -27,7 +27,8 @@ SURFACE = {
     "extract": {"--retry-failed", "--reuse"} | ON_A_ROOT,
     "train motion": ON_A_ROOT,
     "train rnn": {"--stream"} | ON_A_ROOT,
-    "train fusion": ON_A_ROOT,
+    "train svm": ON_A_ROOT,
+    "train fusion": ON_A_ROOT,  # the same, by the name of its stage
     "train spatial": ON_A_ROOT,
     "tune rnn": ON_A_ROOT,
     "tune svm": ON_A_ROOT,
@@ -38,7 +39,7 @@ SURFACE = {
     "predict": {"VIDEOS", "--json"} | COMMON | {"--root"},
     "run": {"SOURCE", "--dataset", "--split", "--retry-failed"} | ON_A_ROOT,
     "demo": ON_A_ROOT,
-    "plan": {"--videos", "--seconds", "--nodes"} | COMMON | {"--root"},
+    "plan": {"--videos", "--seconds", "--nodes", "--price"} | COMMON | {"--root"},
     "upgrade": COMMON | {"--root"},
     "doctor": COMMON | {"--root"},
     "version": set(),
@@ -74,7 +75,7 @@ def test_every_verb_explains_itself_and_each_of_its_options(verb: str, capsys: p
 
 def test_every_verb_but_version_is_a_job_and_every_job_a_verb() -> None:
     verbs = {verb.split()[0] for verb in SURFACE} - {"version"}
-    assert set(SCRIPTS) == verbs | {"fuse"}  # train fusion, by the name of its stage
+    assert set(SCRIPTS) == verbs | {"fuse"}  # train svm, by the name of its stage
 
 
 @pytest.mark.parametrize("verb", SCRIPTS)
@@ -84,7 +85,7 @@ def test_a_job_passes_its_options_to_its_verb(verb: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(cli, "main", given.append)
     monkeypatch.setattr(sys, "argv", [f"jobs/{verb}.py", "--root", "here"])
     runpy.run_path(str(JOBS / f"{verb}.py"), run_name="__main__")
-    assert given == [[*({"fuse": "train fusion"}.get(verb, verb).split()), "--root", "here"]]
+    assert given == [[*({"fuse": "train svm"}.get(verb, verb).split()), "--root", "here"]]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["version"], ["extract", "--help"], ["extract", "--root"]])

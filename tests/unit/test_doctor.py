@@ -8,9 +8,18 @@ import pytest
 from actionrec import config, doctor
 from actionrec.config import Config
 from actionrec.doctor import Finding
-from actionrec.storage import layout
+from actionrec.errors import ActionrecError
+from actionrec.storage import layout, weights
 from tests.tiny_features import SETTINGS, make_root
 from tests.tiny_roots import actionrec
+
+WEIGHTS = doctor._weights
+
+
+def surveyed(examined: Config) -> list[weights.Availability]:
+    """The default's frame network is missing; the demo has what it needs."""
+    is_demo = examined == config.load([config.read_layer("demo")])
+    return [weights.Availability("frame", *(("small", "cached") if is_demo else ("big.safetensors", "missing")))]
 
 
 @pytest.fixture
@@ -66,3 +75,32 @@ def test_settings_that_a_job_would_be_refused_for_are_a_finding_and_the_rest_is_
     assert actionrec("doctor", "--root", tmp_path, *options) == 1
     assert "FAIL root" in (said := capsys.readouterr().out) and told in said
     assert len(seen) == 1
+
+
+def test_what_the_demo_does_not_need_is_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seen: list[Config]
+) -> None:
+    monkeypatch.setattr(doctor, "_weights", WEIGHTS)
+    monkeypatch.setattr(weights, "survey", surveyed)
+    assert actionrec("doctor") == 1
+    said = capsys.readouterr().out
+    [line] = [line for line in said.splitlines() if line.startswith("FAIL")]
+    assert "frame: big.safetensors is missing" in line and line.endswith("(the demo does not need it)")
+    assert said.splitlines()[-1] == "A job with these settings would fail here; `actionrec demo` would not."
+
+
+def test_what_the_demo_needs_too_is_not_said_to_be_spared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seen: list[Config]
+) -> None:
+    def fails() -> str:
+        raise ActionrecError("0.5 GiB in all; a job needs 4")
+
+    monkeypatch.setattr(doctor, "_memory", fails)
+    assert actionrec("doctor") == 1
+    said = capsys.readouterr().out
+    assert "FAIL memory      0.5 GiB in all; a job needs 4\n" in said and "the demo" not in said
+
+
+def test_cores_are_counted(capsys: pytest.CaptureFixture[str], seen: list[Config]) -> None:
+    assert actionrec("doctor") == 0
+    assert "ok   cores" in (said := capsys.readouterr().out) and "usable" in said and "logical" in said

@@ -82,7 +82,7 @@ def training(optimizer: Any = "nag", **more: Any) -> Training:
 def trained(network: nn.Module, settings: Training, **more: Any) -> tuple[Fitted, list[bytes]]:
     """What came of it, and the checkpoint of every epoch."""
     kept: list[bytes] = []
-    fitted = fit(network, Sequences(), settings, seed=3, on_epoch=lambda epoch, save: kept.append(save()), **more)
+    fitted = fit(network, Sequences(), settings, seed=3, on_epoch=lambda history, save: kept.append(save()), **more)
     return fitted, kept
 
 
@@ -139,7 +139,7 @@ def test_training_interrupted_twice() -> None:
         training("adam", max_epochs=5),
         seed=3,
         resume=kept[1],
-        on_epoch=lambda epoch, save: again.append(save()),
+        on_epoch=lambda history, save: again.append(save()),
     )
     resumed = fit(build(seed=9), Sequences(5), training("adam"), seed=3, resume=again[-1])
     assert_identical(resumed.tensors, whole.tensors)

@@ -133,7 +133,7 @@ def test_rate_that_falls_is_the_optimisers() -> None:
         training,
         seed=0,
         objective=scripted,
-        on_epoch=lambda epoch, save: seen.append(network[0].weight.detach().clone()),
+        on_epoch=lambda history, save: seen.append(network[0].weight.detach().clone()),
     )
     assert not torch.equal(seen[0], seen[1])
     assert torch.equal(seen[50], seen[199])
@@ -151,7 +151,7 @@ def test_weights_of_the_best_epoch_are_kept() -> None:
         Training(max_epochs=5),
         seed=0,
         objective=scripted,
-        on_epoch=lambda epoch, save: seen.append(copy.deepcopy(network.state_dict())),
+        on_epoch=lambda history, save: seen.append(copy.deepcopy(network.state_dict())),
     )
     assert fitted.best_epoch == 1
     assert_same(fitted.tensors, seen[1])
@@ -324,7 +324,7 @@ def test_one_workers_nan_stops_all_alike(split: str) -> None:
 def test_loss_that_is_not_finite_stops_with_one_sentence(bad: float) -> None:
     told: list[int] = []
     with pytest.raises(ActionrecError) as caught:
-        run([2.0, bad], Training(max_epochs=9), on_epoch=lambda epoch, save: told.append(epoch.epoch))
+        run([2.0, bad], Training(max_epochs=9), on_epoch=lambda history, save: told.append(history[-1].epoch))
     sentence = str(caught.value)
     assert not isinstance(caught.value, InputError)
     assert "validation loss" in sentence and "epoch 2" in sentence

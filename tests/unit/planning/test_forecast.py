@@ -2,7 +2,9 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
 import pytest
 from torch import nn
 
@@ -10,7 +12,9 @@ from actionrec import config
 from actionrec.errors import InputError
 from actionrec.features.sampling import budget
 from actionrec.learning.rnn import SequenceClassifier
+from actionrec.learning.stacked_lstm import StackedLstm
 from actionrec.planning import rates
+from actionrec.planning.baselines import networks
 from actionrec.planning.forecast import NODES, Forecast, Node, PlannedCluster, cluster_of, forecast, parameters, work
 from actionrec.storage.root import open_root
 from actionrec.table1.architectures import TABLE1
@@ -114,3 +118,60 @@ def test_every_assumption_is_a_sentence_that_is_shown() -> None:
     assert planned().stages[0].name == "extract"
     assert [row[0] for row in planned().times().rows][-1] == "all"
     assert dataclasses.asdict(planned())["objects"] > 0
+
+
+def test_times_are_in_words_and_money_stands_beside_them() -> None:
+    found = planned()
+    assert found.times().columns == ["stage", "time", "GPU time", "what bounds it"]
+    priced = found.times(per_hour=3.92)
+    assert priced.columns == ["stage", "time", "GPU time", "cost", "what bounds it"]
+    costs = [float(row[3].replace(",", "")) for row in priced.rows]
+    assert costs[-1] == pytest.approx(3.92 * found.hours, abs=0.01) == pytest.approx(sum(costs[:-1]), abs=0.04)
+    assert dict(found.sizes().rows)["audio"].endswith(" MB")  # a few of them, and not 0.00 GB
+
+
+def test_the_systems_of_table_two_are_forecast_where_they_are_trained_and_else_said_not_to_be() -> None:
+    without = planned(10_000)
+    assert any("Table II are not counted" in said for said in without.assumptions)
+    asked = config.load([{"table2": {"rows": ["two_stream", "multi_stream", "video2vec"]}}])
+    found = forecast(10_000, 10.0, GPUS, asked, PAPER_RATES)
+    [stage] = [each for each in found.stages if each.name == "baseline"]
+    assert stage.hours > 0 and stage.why == "5 networks of 3 systems"
+    assert found.hours == pytest.approx(without.hours + stage.hours)
+    assert not any("Table II" in said for said in found.assumptions)
+
+
+def test_the_systems_weights_are_those_of_their_networks() -> None:
+    widths, units = {"spatial": 96, "motion": 80, "audio": 16}, (24, 12)
+    knobs = config.load([{"baselines": {"multi_stream": {"units": list(units)}, "video2vec": {"units": 32}}}])
+    [(_, spatial), _, _] = networks("multi_stream", knobs, widths, 5)
+    layers = StackedLstm(96, units, 5, 0.0).layers
+    assert spatial == {"spatial": sum(each.numel() for each in layers.parameters())}
+    [(_, both)] = networks("video2vec", knobs, widths, 5)
+    encoder = nn.GRU(80, 32)
+    assert both["motion"] == sum(each.numel() for each in encoder.parameters())
+    [(_, frames)] = networks("two_stream", knobs, widths, 5)
+    assert frames == {"spatial": 96 * 5}
+
+
+def tables(frames: dict[str, int], sizes: dict[str, int | None], start_s: float | None = None) -> tuple[Any, Any]:
+    """A catalog and a status table."""
+    starts = pa.array([start_s] * len(sizes), pa.float64())
+    catalog = pa.table({"video_id": list(sizes), "bytes": pa.array(sizes.values(), pa.int64()), "start_s": starts})
+    return catalog, pa.table({"video_id": list(frames), "frames_decoded": list(frames.values())})
+
+
+@pytest.mark.parametrize(
+    ("frames", "sizes", "start_s", "mean_s", "told"),
+    [
+        ({"a": 50, "b": 100}, {"a": 10, "b": 20}, None, 3.0, "2 decoded videos, 3 s on average"),
+        ({"a": 50}, {"a": 1000, "b": 3000}, None, 4.0, "2 s on average at 25 frames/s, and 4 s of all 2, by their"),
+        ({"a": 50}, {"a": 1000, "b": None}, None, 2.0, "1 decoded video, 2 s"),
+        ({"a": 50}, {"a": 1000, "b": 3000}, 1.5, 2.0, "1 decoded video, 2 s"),
+    ],
+)
+def test_lengths_are_those_of_the_root(
+    frames: dict[str, int], sizes: dict[str, int | None], start_s: float | None, mean_s: float, told: str
+) -> None:
+    found_s, said = rates.mean_video_s(*tables(frames, sizes, start_s))
+    assert found_s == mean_s and told in said

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from actionrec.errors import InputError
-from actionrec.storage import models
+from actionrec.storage import layout, models
 from actionrec.storage.local_store import LocalStore
 
 FOLDER, MINE, REMEDY = "models/net/", "f1", "train again"
@@ -80,7 +80,7 @@ def test_a_model_of_other_settings_is_refused_and_not_taken_for_missing(store: L
             ask()
 
 
-@pytest.mark.parametrize("name", [models.CONFIG, models.LABELS, models.HISTORY])
+@pytest.mark.parametrize("name", [models.CONFIG, models.LABELS, layout.HISTORY])
 @pytest.mark.parametrize("text", [b"{", b"\xff", b"3"])
 def test_damaged_json_is_named(store: LocalStore, name: str, text: bytes) -> None:
     store.put(FOLDER + name, text)
@@ -96,7 +96,7 @@ def test_the_first_note_about_a_video_counts_and_saving_takes_all_notes_away(sto
     models.save(store, FOLDER, TENSORS, fingerprint=MINE, config={})
     assert models.left_out(store, FOLDER, MINE) == {}
     assert sorted(store.sizes(FOLDER)) == sorted(
-        FOLDER + name for name in (models.CONFIG, models.HISTORY, models.LABELS, models.WEIGHTS)
+        FOLDER + name for name in (models.CONFIG, layout.HISTORY, layout.JOURNAL, models.LABELS, models.WEIGHTS)
     )
 
 

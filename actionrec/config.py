@@ -74,7 +74,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class Audio:
-    weights: Literal["pretrained", "random"] = "pretrained"  # VGGish on AudioSet (IV.D)
+    model: Literal["vggish", "logmel"] = "vggish"  # (IV.D); logmel: its bands' mean and deviation, no network
+    weights: Literal["pretrained", "random"] = "pretrained"  # VGGish on AudioSet (IV.D); `logmel` has none
     pca: bool = True  # VGGish's released PCA and 8-bit quantisation; refused with random weights
 
 

@@ -169,4 +169,4 @@ def _weights(config: Config) -> Iterator[Finding]:
         remedy = f"; connect to a network, or choose {each.section}.weights=random" if each.state == "missing" else ""
         yield Finding("weights", not remedy, f"{each.section}: {each.file_name} is {each.state}{remedy}")
     if not found:
-        yield Finding("weights", True, "random by configuration; nothing to download")
+        yield Finding("weights", True, "this configuration asks for no published ones; nothing to download")

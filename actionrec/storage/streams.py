@@ -18,6 +18,7 @@ from actionrec import schema
 from actionrec.config import Config
 from actionrec.errors import InputError
 from actionrec.features.flow import DIS
+from actionrec.features.log_mel import LOGMEL
 
 if TYPE_CHECKING:
     from actionrec.features.cost import Cost
@@ -100,6 +101,12 @@ def _flow_ignores(config: Config) -> Sequence[str]:
     return ("seed", "flow.weights", "flow.checkpoint") if config.flow.model == DIS else _no_seed(config.flow.weights)
 
 
+def _audio_ignores(config: Config) -> Sequence[str]:
+    if config.audio.model == LOGMEL:
+        return ("seed", "audio.weights", "audio.pca")
+    return _no_seed(config.audio.weights)
+
+
 def _no_seed(weights: str) -> Sequence[str]:
     return () if weights == "random" else ("seed",)
 
@@ -149,7 +156,7 @@ STREAMS = {
             section="audio",
             needs=lambda config: (),
             keys=("clip.max_s", "audio.", "seed"),  # no picture is looked at
-            ignores=lambda config: _no_seed(config.audio.weights),
+            ignores=_audio_ignores,
             unit="examples",
             recipe=_recipe("audio"),
             of_pictures=False,
@@ -179,12 +186,22 @@ def extracted(config: Config) -> tuple[str, ...]:
 
 
 def random_networks(config: Config, streams: Collection[str]) -> list[str]:
-    """The sections of the networks with random weights behind these streams. `dis` is no network and has none."""
+    """The sections of the networks with random weights behind these streams."""
+    sections = dict.fromkeys(networks(config, streams).values())
+    return [section for section in sections if getattr(config, section).weights == "random"]
+
+
+def networks(config: Config, streams: Collection[str]) -> dict[str, str]:
+    """Stream -> section, of these streams and those that they are made from, where a network with weights that were not
+    learnt in this root makes them. `dis` and `logmel` are no networks."""
     if imported(config):
-        return []  # what made them is not known
-    networks = [name for name in _with_above(streams, config) if name != "flow" or config.flow.model != DIS]
-    sections = [STREAMS[name].section for name in networks]
-    return [name for name in dict.fromkeys(sections) if getattr(getattr(config, name), "weights", None) == "random"]
+        return {}  # what made them is not known
+    rows = [STREAMS[name] for name in _with_above(streams, config)]
+    return {
+        row.name: row.section
+        for row in rows
+        if hasattr(getattr(config, row.section), "weights") and f"{row.section}.weights" not in row.ignores(config)
+    }
 
 
 def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:

@@ -129,6 +129,7 @@ class Motion(Training):
     optimizer: Literal["nag", "adam", "rmsprop", "adadelta"] = "adam"
     lr: float = knob(1e-3, 1e-8, 10)  # Adam's default
     max_epochs: int = knob(100, 1, 100_000)
+    hidden: int = knob(4096, 1, 65_536)  # of the first of the two dense layers (IV.C); the embedding has 2048 numbers
     flip: bool = True  # mirror half of the stacks, which turns the sign of x
     embed_batch: int = knob(16, 1, 4096)  # stacks that go through the trained network at once
 

@@ -16,7 +16,7 @@ from actionrec.cluster.session import session
 from actionrec.cluster.watcher import Watcher, turned
 from actionrec.config import Config
 from actionrec.errors import InputError, Reason, VideoError
-from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
+from actionrec.features.motion_cnn import EMBEDDING_WIDTH, HIDDEN, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models, parts
 from actionrec.storage.root import Root, made_from
 from actionrec.storage.samples import extracted, read_rows
@@ -79,7 +79,8 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
     folder = layout.model(layout.MOTION_CNN)
     model = models.load(store, folder, fingerprint, "use --replace motion")
     try:
-        network = MotionCNN(*(model.config[name] for name in ("height", "width", "classes", "dropout")))
+        size = [model.config[name] for name in ("height", "width", "classes", "dropout")]
+        network = MotionCNN(*size, hidden=model.config.get("hidden", HIDDEN))  # an earlier release says nothing of it
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder}config.json: does not describe a motion CNN ({error}); use --replace motion"

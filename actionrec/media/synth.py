@@ -24,17 +24,17 @@ What each pair of classes that differ in one factor needs, and all it needs:
   successive frames, only in another order, so every mean over time is equal (but for the camera's noise).
 
 Everything else is drawn from (seed, group, clip) and never from the class: g03_c02 of any two classes has the same
-wall, ball size, home, start phase, speed, bursts, pitch, gain, noise, codec and kind of sound track. Whatever is not the
-class's own factor is therefore *identical* in both classes of a pair, and a classifier that looks at it gives the same
-answer to both: 50 % by construction, not by averaging. Clips of a group share wall, ball, place and pitch: they
+wall, ball size, home, start phase, speed, bursts, pitch, gain, noise, codec and kind of sound track. Whatever is not
+the class's own factor is therefore *identical* in both classes of a pair, and a classifier that looks at it gives the
+same answer to both: 50 % by construction, not by averaging. Clips of a group share wall, ball, place and pitch: they
 are near copies, as in UCF101, so a group that is both in train and test shows.
 
 One clip in ten has no sound to hear (half of them a silent track, half no track), in every class alike. Two classes
 that differ only in sound cannot be told apart there: no system can be right on more than 95 % of such a pair.
 
-The ball moves in bursts: about half of each second it stands, and when it stands is drawn like all else from (seed,
-group, clip) and is the same in both halves of a clip. So whoever takes frames where the picture moves takes other frames
-than whoever takes every n-th. A longer clip swings on, burst after burst; its sweeps still take a second each at the
+The ball moves in bursts: about half of each second it stands, and when it does is drawn like all else from (seed,
+group, clip) and is the same in both halves of a clip. So whoever takes frames where the picture moves takes others than
+whoever takes every n-th. A longer clip swings on, burst after burst; its sweeps still take a second each at the
 beginning of a half, rest included, and then the ball stands.
 """
 

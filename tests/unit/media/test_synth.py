@@ -222,7 +222,7 @@ DEMO_SAMPLING = config.load([config.read_layer("demo")]).sampling
 
 @pytest.mark.parametrize("motion", ["shake", "bounce", "right_left", "up_down"])
 def test_frames_are_taken_in_the_bursts_where_the_motion_chooses_and_not_where_the_clock_does(motion: str) -> None:
-    """By the sampler itself on rendered clips, with the demo's settings: bursts are where the ball changes its place."""
+    """By the sampler itself on rendered clips, with the demo's settings; bursts are where the ball moves."""
     name = next(action.name for action in CLASSES if action.motion == motion)
     for group, number in ((1, 1), (2, 2), (7, 1)):
         frames = frames_of(name, group, number)

@@ -79,8 +79,8 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
     folder = layout.model(layout.MOTION_CNN)
     model = models.load(store, folder, fingerprint, "use --replace motion")
     try:
-        size = [model.config[name] for name in ("height", "width", "classes", "dropout")]
-        network = MotionCNN(*size, hidden=model.config.get("hidden", HIDDEN))  # an earlier release says nothing of it
+        described = {name: model.config[name] for name in ("height", "width", "classes", "dropout")}
+        network = MotionCNN(**described, hidden=model.config.get("hidden", HIDDEN))  # of which older ones say nothing
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder}config.json: does not describe a motion CNN ({error}); use --replace motion"

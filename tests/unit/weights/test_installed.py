@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import nn
 
-from actionrec import config
+from actionrec import config, doctor
 from actionrec.errors import InputError
 from actionrec.features.frame_cnn import FrameCNN, build_frame_cnn, mean_std, render_images
 from actionrec.storage.local_store import LocalStore
@@ -92,6 +92,7 @@ def test_a_package_with_another_file_is_refused_in_a_sentence_that_names_file_an
             look()
         said = str(refused.value)
         assert str(path) in said and "install lite-weights==0.1 again, or uninstall it" in said
+        assert [(each.ok, each.detail) for each in doctor._weights(LITE)] == [(False, said)]
     assert not store.sizes()
 
 

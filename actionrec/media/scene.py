@@ -52,7 +52,7 @@ class Take:
     phase_rad: float
     sweep_px: float
     burst: float  # the share of a period in which the ball moves
-    wait: float  # the share of the rest that comes before the burst
+    rests_first: bool  # in each period; else it begins with the burst
     exposure: float
     noise: NDArray[np.float32]  # [HEIGHT + NOISE_MARGIN, WIDTH + NOISE_MARGIN]
     noise_offsets: NDArray[np.int64]  # [T, 2]
@@ -105,7 +105,7 @@ def _draw_take(rng: np.random.Generator, frame_count: int) -> Take:
         phase_rad=rng.uniform(0, 2 * math.pi),
         sweep_px=rng.uniform(84, 104),
         burst=rng.uniform(0.4, 0.55),
-        wait=rng.uniform(0, 1),
+        rests_first=bool(rng.integers(2)),
         exposure=rng.uniform(0.93, 1.07),
         noise=2 * rng.standard_normal((HEIGHT + NOISE_MARGIN, WIDTH + NOISE_MARGIN), np.float32),
         noise_offsets=rng.integers(0, NOISE_MARGIN, (frame_count, 2)),
@@ -138,7 +138,8 @@ def _periods(take: Take, frame_count: int) -> NDArray[np.float64]:
     """
     half, period = frame_count // 2, _period(frame_count)
     whole, inside = np.divmod(np.concatenate((np.arange(half), np.arange(frame_count - half))), period)
-    passed = (inside / (period - 1) - take.wait * (1 - take.burst)) / take.burst
+    rest_before = 1 - take.burst if take.rests_first else 0.0
+    passed = (inside / (period - 1) - rest_before) / take.burst
     found: NDArray[np.float64] = whole + np.clip(passed, 0, 1)
     return found
 

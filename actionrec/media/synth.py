@@ -32,10 +32,11 @@ are near copies, as in UCF101, so a group that is both in train and test shows.
 One clip in ten has no sound to hear (half of them a silent track, half no track), in every class alike. Two classes
 that differ only in sound cannot be told apart there: no system can be right on more than 95 % of such a pair.
 
-The ball moves in bursts: about half of each second it stands, and when it does is drawn like all else from (seed,
-group, clip) and is the same in both halves of a clip. So whoever takes frames where the picture moves takes others than
-whoever takes every n-th. A longer clip swings on, burst after burst; its sweeps still take a second each at the
-beginning of a half, rest included, and then the ball stands.
+The ball moves in bursts: about half of each second it stands, at its beginning or at its end. Which, is drawn like all
+else from (seed, group, clip) and is the same in both halves of a clip; something moves in the middle of it either way.
+So whoever takes frames where the picture moves takes others than whoever takes every n-th. A longer clip swings on,
+burst after burst; its sweeps still take a second each at the beginning of a half, rest included, and then the ball
+stands.
 """
 
 import functools

@@ -100,7 +100,7 @@ class Codec(NamedTuple):
 
 
 CODECS = (  # all in .avi, the only file name UCF101's lists know
-    Codec("mpeg4", {"flags": "+qscale", "global_quality": str(6 * 118)}, "libmp3lame"),  # 118: FFmpeg's unit of qscale
+    Codec("mpeg4", {"qmin": "3", "qmax": "3"}, "libmp3lame"),
     Codec("libx264", {"preset": "veryfast"}, "libmp3lame"),
     Codec("libx264", {"preset": "veryfast"}, "aac"),
 )

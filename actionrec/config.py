@@ -55,6 +55,7 @@ class Sampling:
 
 
 DIS = "dis"  # the flow model that is no network: OpenCV's dense inverse search
+LOGMEL = "logmel"  # the audio model that is no network: the mean and deviation of mel bands
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ class Frame:
 
 @dataclass(frozen=True)
 class Audio:
-    weights: Literal["pretrained", "random"] = "pretrained"  # VGGish on AudioSet (IV.D)
+    model: Literal["vggish", "logmel"] = "vggish"  # (IV.D); logmel: its bands' mean and deviation, no network
+    weights: Literal["pretrained", "random"] = "pretrained"  # VGGish on AudioSet (IV.D); `logmel` has none
     pca: bool = True  # VGGish's released PCA and 8-bit quantisation; refused with random weights
 
 
@@ -131,6 +133,7 @@ class Motion(Training):
     optimizer: Literal["nag", "adam", "rmsprop", "adadelta"] = "adam"
     lr: float = knob(1e-3, 1e-8, 10)  # Adam's default
     max_epochs: int = knob(100, 1, 100_000)
+    hidden: int = knob(4096, 1, 65_536)  # of the first of the two dense layers (IV.C); the embedding has 2048 numbers
     flip: bool = True  # mirror half of the stacks, which turns the sign of x
     embed_batch: int = knob(16, 1, 4096)  # stacks that go through the trained network at once
 

@@ -180,4 +180,4 @@ def _weights(config: Config) -> Iterator[Finding]:
         detail = f"{each.section}: {each.file_name} is {each.state}{remedy}"
         yield Finding("weights", not remedy, detail, demo=each.file_name in of_demo)
     if not found:
-        yield Finding("weights", True, "random by configuration; nothing to download")
+        yield Finding("weights", True, "this configuration asks for no published ones; nothing to download")

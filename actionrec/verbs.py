@@ -122,11 +122,13 @@ def _refuse_missing(root: "Root", result: "Reconciled", stage: str) -> None:
 
 
 def _show(root: "Root", result: "Reconciled", seconds: float) -> None:
+    from actionrec.storage import provenance
     from actionrec.storage.streams import STREAMS, extracted, random_networks
 
     url = root.store.url
-    random = random_networks(root.config, extracted(root.config))
-    weights = f"random ({', '.join(random)}), as configured: expect no accuracy of them" if random else "pretrained"
+    weights = provenance.weights(root, extracted(root.config))
+    if random_networks(root.config, extracted(root.config)):
+        weights = f"{weights}, as configured: expect no accuracy of what is random"
     unknown = f" ({result.no_decoder} of them with a codec that no decoder knows)" if result.no_decoder else ""
     silent = f" {result.no_audio} without audio{unknown}," if result.no_audio else ""
     facts = {

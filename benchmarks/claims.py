@@ -39,6 +39,7 @@ from actionrec.media.synth import SynthSpec
 from actionrec.storage import layout
 from actionrec.storage.local_store import LocalStore
 from actionrec.storage.root import Root, open_root
+from actionrec.storage.streams import extracted
 from actionrec.storage.weights import prepare
 
 SEEDS = (0, 1, 2)
@@ -134,11 +135,12 @@ class Lab:
         self.notebook.once(f"{root}/{'-'.join(each for each in verb[:2] if '/' not in each)}", run)
 
     def features(self, root: str, source: Path, dataset: str, settings: Sequence[str]) -> None:
-        """Catalog and extract. The random weights are made once and linked into every root."""
+        """Catalog and extract. The weights are made once and linked into every root."""
         settings = (*self.size.common, f"seeds={list(SEEDS)}", *settings, *self.extra)
         weights = self.notebook.work / "weights-root"
         if not (self.notebook.work / root / "weights").exists():
-            prepare(config.load([config.read_layer("demo"), config.set_layer(settings)]), LocalStore(str(weights)))
+            chosen = config.load([config.read_layer("demo"), config.set_layer(settings)])
+            prepare(chosen, LocalStore(str(weights)), extracted(chosen))
             shutil.copytree(weights / "weights", self.notebook.work / root / "weights", copy_function=os.link)
         given = ("--dataset", dataset, "--config", "demo")
         self.step(root, "catalog", str(source), *given, settings=settings)
@@ -283,7 +285,7 @@ def main() -> None:
         comparisons += more
     comparisons.sort(key=lambda each: each.claim)
     print(f"\n{platform.machine()}, {cores()} cores, Python {platform.python_version()}, torch {torch.__version__}")
-    print(f"\n{settings}\nconfigs/demo.yaml otherwise; frame and audio networks have random weights.\n")
+    print(f"\n{settings}\nconfigs/demo.yaml otherwise.\n")
     print(table(HEADER, [each.row() for each in comparisons]))
     print(f"\nTop-1 in %, mean ± standard deviation over {len(SEEDS)} seeds. {RULE[0].upper()}{RULE[1:]}.\n")
     print("\n".join(f"- {line}" for line in said))

@@ -2,7 +2,7 @@
 
     python benchmarks/train.py [--rnn-epochs 20] [--motion-epochs 6] [--rounds 2] [--smoke]
 
-Settings of configs/demo.yaml on a root of its own: features of the demo's sizes (spatial [10, 1536]; 49 pairs of 80x60
+Settings of configs/demo.yaml on a root of its own: features of the demo's sizes (spatial [10, 1280]; 49 pairs of 64x48
 flow a clip, smooth noise through the codec) of 128 training and 32 validation videos in parts of 4; nothing is decoded.
 
 - bare: `learning.loop.fit` in this process on batches made in the same thread (`batches.DirectData`), one torch thread;

@@ -15,7 +15,7 @@ from actionrec.storage import layout
 from actionrec.storage.root import Root, begin, open_root
 from actionrec.storage.streams import STREAMS
 
-CLASSES, STEPS, WIDTH, PAIRS = 10, 10, 1536, 49  # of the demo: 2 s of 25 fps
+CLASSES, STEPS, WIDTH, PAIRS = 10, 10, 1280, 49  # of the demo: 2 s of 25 fps
 
 
 def make_root(folder: Path, epochs: Mapping[str, int], counts: Mapping[str, int]) -> Root:

@@ -13,7 +13,7 @@ from actionrec.anomaly.detector import REMEDY, Detector, Videos, check_class, no
 from actionrec.catalog.evidence import caution
 from actionrec.errors import InputError
 from actionrec.show import tables
-from actionrec.storage import layout
+from actionrec.storage import layout, provenance
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import class_labels
 from actionrec.storage.store import put_changed
@@ -130,9 +130,10 @@ def _row(label: str, saw_class: bool, seeds: Sequence[int], outcomes: Sequence[H
 
 def made_by(root: Root) -> str:
     """Whether the embeddings mean anything: what stands first in every table."""
-    random = random_networks(root.config, root.config.streams)
-    weights = f"random weights ({', '.join(random)}), as configured: expect little" if random else "pretrained weights"
-    said = f"Scores of the video embeddings of {', '.join(root.config.streams)}, made with {weights}."
+    weights, streams = provenance.weights(root), ", ".join(root.config.streams)
+    if random_networks(root.config, root.config.streams):
+        weights = f"{weights}, as configured: expect little of what is random"
+    said = f"Scores of the video embeddings of {streams}. Weights: {weights}."
     return f"{said} {caution(root.catalog())}".rstrip()
 
 

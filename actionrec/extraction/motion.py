@@ -14,7 +14,7 @@ from actionrec.blame import Blame, blame, said
 from actionrec.cluster.watcher import Watcher, turned
 from actionrec.config import Config
 from actionrec.errors import InputError, Reason, VideoError
-from actionrec.features.motion_cnn import EMBEDDING_WIDTH, MotionCNN, MotionEmbedder
+from actionrec.features.motion_cnn import EMBEDDING_WIDTH, HIDDEN, MotionCNN, MotionEmbedder
 from actionrec.storage import layout, models
 from actionrec.storage.samples import read_rows
 from actionrec.storage.store import Store, open_store
@@ -42,7 +42,8 @@ def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> 
     folder = layout.model(layout.MOTION_CNN)
     model = models.load(store, folder, fingerprint, "use --replace motion")
     try:
-        network = MotionCNN(*(model.config[name] for name in ("height", "width", "classes", "dropout")))
+        described = {name: model.config[name] for name in ("height", "width", "classes", "dropout")}
+        network = MotionCNN(**described, hidden=model.config.get("hidden", HIDDEN))  # of which older ones say nothing
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{folder}config.json: does not describe a motion CNN ({error}); use --replace motion"

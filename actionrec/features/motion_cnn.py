@@ -15,7 +15,7 @@ from actionrec.features import flow_codec
 from actionrec.features.stacks import STACK_LENGTH, stack_starts, stacks_in
 
 EMBEDDING_WIDTH = 2048
-HIDDEN = 4096
+HIDDEN = 4096  # the paper's
 
 
 class MotionCNN(nn.Module):
@@ -25,7 +25,15 @@ class MotionCNN(nn.Module):
     numbers, at 80x60 it sees 512x2x3.
     """
 
-    def __init__(self, height: int, width: int, classes: int, dropout: float, length: int = STACK_LENGTH) -> None:
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        classes: int,
+        dropout: float,
+        hidden: int = HIDDEN,
+        length: int = STACK_LENGTH,
+    ) -> None:
         super().__init__()
         pool = nn.MaxPool2d(3, stride=2, padding=1)
         self.convolutions = nn.Sequential(
@@ -46,10 +54,10 @@ class MotionCNN(nn.Module):
         )
         places = _after_five_halvings(height) * _after_five_halvings(width)
         self.hidden = nn.Sequential(
-            nn.Linear(512 * places, HIDDEN),
+            nn.Linear(512 * places, hidden),
             nn.ReLU(),
             nn.Dropout(dropout),
-            nn.Linear(HIDDEN, EMBEDDING_WIDTH),
+            nn.Linear(hidden, EMBEDDING_WIDTH),
             nn.ReLU(),
         )
         self.dropout = nn.Dropout(dropout)

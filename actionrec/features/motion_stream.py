@@ -11,5 +11,8 @@ CLASSES = 101  # as many as UCF101's
 def cost(config: Config) -> Cost:
     """Of a stack of flow."""
     height, width = config.flow.stored_height, config.flow.stored_width
-    network = counted(lambda: MotionCNN(height, width, CLASSES, 0.5).eval(), (1, 2 * STACK_LENGTH, height, width))
+    network = counted(
+        lambda: MotionCNN(height, width, CLASSES, 0.5, config.motion.hidden).eval(),
+        (1, 2 * STACK_LENGTH, height, width),
+    )
     return Cost(EMBEDDING_WIDTH, network.gflop)

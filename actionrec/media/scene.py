@@ -1,4 +1,4 @@
-"""The pictures of the synthetic data set: a textured ball that moves before a wall.
+"""The pictures of the synthetic data set: a textured ball that moves before a wall, in bursts, and rests in between.
 
 Both generators are read in one fixed order whatever is shown, so two clips of equal generators differ in nothing but
 the appearance and the motion asked for.
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 WIDTH, HEIGHT = 320, 240  # UCF101's
 FRAMES_PER_S = 25
-SWEEP_FRAMES = 25  # a sweep takes a second, or half the clip where that is shorter
+PERIOD_FRAMES = 25  # a burst and its rest take a second, or half the clip where that is shorter
 NOISE_MARGIN = 64  # a frame's noise is a window, placed at random, of a field larger by this
 
 Appearance = Literal["red", "blue"]
@@ -51,6 +51,8 @@ class Take:
     swing_hz: float
     phase_rad: float
     sweep_px: float
+    burst: float  # the share of a period in which the ball moves
+    rests_first: bool  # in each period; else it begins with the burst
     exposure: float
     noise: NDArray[np.float32]  # [HEIGHT + NOISE_MARGIN, WIDTH + NOISE_MARGIN]
     noise_offsets: NDArray[np.int64]  # [T, 2]
@@ -102,6 +104,8 @@ def _draw_take(rng: np.random.Generator, frame_count: int) -> Take:
         swing_hz=rng.uniform(1.4, 1.8),
         phase_rad=rng.uniform(0, 2 * math.pi),
         sweep_px=rng.uniform(84, 104),
+        burst=rng.uniform(0.4, 0.55),
+        rests_first=bool(rng.integers(2)),
         exposure=rng.uniform(0.93, 1.07),
         noise=2 * rng.standard_normal((HEIGHT + NOISE_MARGIN, WIDTH + NOISE_MARGIN), np.float32),
         noise_offsets=rng.integers(0, NOISE_MARGIN, (frame_count, 2)),
@@ -110,23 +114,34 @@ def _draw_take(rng: np.random.Generator, frame_count: int) -> Take:
 
 def _path(motion: Movement, take: Take, frame_count: int) -> NDArray[np.float64]:
     """[T, 2]: where the ball is, in pixels (x, y) from its home."""
+    first, second = np.split(_periods(take, frame_count), [frame_count // 2])
     if motion in SWINGS_XY:
-        angle_rad = 2 * math.pi * take.swing_hz * np.arange(frame_count) / FRAMES_PER_S + take.phase_rad
+        passed_s = np.concatenate((first, first[-1] + second)) * _period(frame_count) / FRAMES_PER_S
+        angle_rad = 2 * math.pi * take.swing_hz * passed_s + take.phase_rad
         along_px, direction_xy = take.swing_px * np.sin(angle_rad), SWINGS_XY[motion]
     else:
-        along_px, direction_xy = take.sweep_px * (_there_and_back(frame_count) - 0.5), FIRST_SWEEP_XY[motion]
+        # The second half is one minus the first, so the opposite order, 1 - this, is this with its halves exchanged:
+        # the same frames, and the same pairs of successive frames.
+        there_and_back = np.concatenate((np.minimum(first, 1), 1 - np.minimum(second, 1)))
+        along_px, direction_xy = take.sweep_px * (there_and_back - 0.5), FIRST_SWEEP_XY[motion]
     return np.stack([along_px * component for component in direction_xy], axis=1)
 
 
-def _there_and_back(frame_count: int) -> NDArray[np.float64]:
-    """[T]: 0 to 1 in the first half, 1 to 0 in the second. Each half begins with a sweep and then stands.
+def _period(frame_count: int) -> int:
+    return min(frame_count // 2, PERIOD_FRAMES)
 
-    The second half is one minus the first, so the opposite order, 1 - this, is this with its halves exchanged: the
-    same frames, and the same pairs of successive frames.
+
+def _periods(take: Take, frame_count: int) -> NDArray[np.float64]:
+    """[T]: the ball's own time, in periods since the half of the clip began. It passes in bursts and stands in rests.
+
+    Both halves move and rest alike, whatever the motion is.
     """
-    half = frame_count // 2
-    rise: NDArray[np.float64] = np.minimum(np.arange(frame_count) / (min(half, SWEEP_FRAMES) - 1), 1)
-    return np.concatenate((rise[:half], 1 - rise[: frame_count - half]))
+    half, period = frame_count // 2, _period(frame_count)
+    whole, inside = np.divmod(np.concatenate((np.arange(half), np.arange(frame_count - half))), period)
+    rest_before = 1 - take.burst if take.rests_first else 0.0
+    passed = (inside / (period - 1) - rest_before) / take.burst
+    found: NDArray[np.float64] = whole + np.clip(passed, 0, 1)
+    return found
 
 
 def _paint_ball(

@@ -24,14 +24,19 @@ What each pair of classes that differ in one factor needs, and all it needs:
   successive frames, only in another order, so every mean over time is equal (but for the camera's noise).
 
 Everything else is drawn from (seed, group, clip) and never from the class: g03_c02 of any two classes has the same
-wall, ball size, home, start phase, speed, pitch, gain, noise, codec and kind of sound track. Whatever is not the
-class's own factor is therefore *identical* in both classes of a pair, and a classifier that looks at it gives the same
-answer to both: 50 % by construction, not by averaging. Clips of a group share wall, ball, place and pitch: they
+wall, ball size, home, start phase, speed, bursts, pitch, gain, noise, codec and kind of sound track. Whatever is not
+the class's own factor is therefore *identical* in both classes of a pair, and a classifier that looks at it gives the
+same answer to both: 50 % by construction, not by averaging. Clips of a group share wall, ball, place and pitch: they
 are near copies, as in UCF101, so a group that is both in train and test shows.
 
 One clip in ten has no sound to hear (half of them a silent track, half no track), in every class alike. Two classes
 that differ only in sound cannot be told apart there: no system can be right on more than 95 % of such a pair.
-A longer clip swings on; its sweeps still take a second each at the beginning of a half, and then the ball stands.
+
+The ball moves in bursts: about half of each second it stands, at its beginning or at its end. Which, is drawn like all
+else from (seed, group, clip) and is the same in both halves of a clip; something moves in the middle of it either way.
+So whoever takes frames where the picture moves takes others than whoever takes every n-th. A longer clip swings on,
+burst after burst; its sweeps still take a second each at the beginning of a half, rest included, and then the ball
+stands.
 """
 
 import functools
@@ -58,6 +63,7 @@ FRAME_RATE = Fraction(25)  # UCF101's
 AUDIO_RATE_HZ = 16_000
 LISTS = "ucfTrainTestlist"  # UCF101's own name for the folder of split lists
 SPEC_FILE = ".synth.json"  # what the folder is being made from; written first
+VERSION = 2  # raised when a rendered frame changes
 PICTURES, SOUND = 1, 2  # random numbers for one are not those for the other
 TEST_SHARE = 7 / 25  # UCF101 tests on 7 of its 25 groups
 
@@ -94,7 +100,7 @@ class Codec(NamedTuple):
 
 
 CODECS = (  # all in .avi, the only file name UCF101's lists know
-    Codec("mpeg4", {"flags": "+qscale", "global_quality": str(3 * 118)}, "libmp3lame"),  # 118: FFmpeg's unit of qscale
+    Codec("mpeg4", {"qmin": "3", "qmax": "3"}, "libmp3lame"),
     Codec("libx264", {"preset": "veryfast"}, "libmp3lame"),
     Codec("libx264", {"preset": "veryfast"}, "aac"),
 )
@@ -207,7 +213,7 @@ def _generators(spec: SynthSpec, clip: SynthClip, purpose: int) -> tuple[np.rand
 def _claim(out: Path, spec: SynthSpec) -> None:
     """Note in an empty folder what it is for; refuse a folder that is for something else."""
     note = out / SPEC_FILE
-    wanted = json.dumps(asdict(spec), indent=2) + "\n"
+    wanted = json.dumps(asdict(spec) | {"version": VERSION}, indent=2) + "\n"
     for path in out.rglob("*"):
         if path.is_symlink():
             raise InputError(f"{path} is a link, and nothing is rendered through links; name a new folder.")

@@ -143,7 +143,7 @@ def _timed(table: pa.Table) -> pa.Table:
 
 def _gflops(base: Rates, tables: Mapping[str, pa.Table], steps: Mapping[str, float]) -> float:
     """That a device has sustained on the networks whose operations were counted; the assumed where none has run."""
-    counted = [name for name in tables if base.costs[name].width]
+    counted = [name for name in tables if base.costs[name].width and base.costs[name].core_s is None]
     if not counted:
         return base.gflops
     done = sum(base.costs[name].gflop * steps[name] for name in counted)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from actionrec import __version__
 from actionrec.config import WITH_SPLITS
+from actionrec.errors import InputError
+from actionrec.storage import layout
 from actionrec.storage.root import Root, record
-from actionrec.storage.streams import random_networks
+from actionrec.storage.streams import STREAMS, imported, networks, random_networks
 
 
 def digest(value: object) -> str:
@@ -29,11 +31,43 @@ def dataset(root: Root) -> str:
 
 
 def weights(root: Root, streams: Sequence[str] = ()) -> str:
-    """Whether the networks that made these streams, by default the fused ones, had learnt anything."""
-    if root.config.data.dataset == "features":
+    """Whence the networks' weights came that made these streams, by default the fused ones."""
+    if imported(root.config):
         return "imported features"
-    random = random_networks(root.config, streams or root.config.streams)
-    return f"random ({', '.join(random)})" if random else "pretrained"
+    streams = streams or root.config.streams
+    random = random_networks(root.config, streams)
+    found = [*([f"random ({', '.join(random)})"] if random else []), *_origins(root, streams)]
+    return "; ".join(found) or "none but those that were trained here"
+
+
+def _origins(root: Root, streams: Sequence[str]) -> list[str]:
+    """What the root has noted of the published weights behind these streams: which network's, and whence they came."""
+    descriptions = _descriptions(root)
+    found = []
+    for stream, section in networks(root.config, streams).items():
+        network = getattr(root.config, section)
+        if network.weights == "random":
+            continue
+        is_tuned = "finetune" in STREAMS[stream].needs(root.config)
+        stage = "finetune" if is_tuned else stream
+        inputs = record(root, stage)["inputs"] if root.begun(stage) else {}
+        origin = descriptions.get(inputs.get(f"{section} weights", ""), f"{network.model}, pretrained")
+        found.append(f"{origin}, then fine-tuned here" if is_tuned else origin)
+    return list(dict.fromkeys(found))
+
+
+def _descriptions(root: Root) -> dict[str, str]:
+    """sha256 -> what stands beside the weights of the root that have it."""
+    found = {}
+    for key in (key for key in root.store.sizes(layout.WEIGHTS) if key.endswith(".json")):
+        try:
+            noted = json.loads(root.store.read(key))
+            found[noted["sha256"]] = noted["description"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{root.store.url}/{key}: not a record of weights ({error}); delete it and run again"
+            ) from None
+    return found
 
 
 def paragraph(root: Root) -> str:

@@ -18,6 +18,7 @@ from actionrec.storage.stages import flat, is_among
 from actionrec.storage.store import Store, read_if_there
 
 SETTINGS = ("clip.", "sampling.", "flow.", "frame.", "audio.", "seed")
+YOUNGER = ("audio.model",)  # among those, and unknown to that release
 NETWORKS = ("flow", "frame", "audio")  # the names of inputs, and what the names of weights begin with
 FORMAT = 1  # of that release
 
@@ -35,7 +36,8 @@ def extract(store: Store, config: Config) -> Record | None:
 
 def _candidates(store: Store, config: Config) -> Iterator[Record]:
     """What the record can have held: with each of the weights, or none, and the seed where it counted."""
-    ignored = ("clip.allow_partial", *(("flow.weights", "flow.checkpoint") if config.flow.model == DIS else ()))
+    without_network = ("flow.weights", "flow.checkpoint") if config.flow.model == DIS else ()
+    ignored = ("clip.allow_partial", *YOUNGER, *without_network)
     settings = {k: v for k, v in flat(config).items() if is_among(k, SETTINGS) and not is_among(k, ignored)}
     hashes = [[None, *_hashes(store, network)] for network in NETWORKS]
     for without in ((), ("seed",)):

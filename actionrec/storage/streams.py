@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import pyarrow as pa
 
 from actionrec import schema
-from actionrec.config import DIS, Config
+from actionrec.config import DIS, LOGMEL, Config
 from actionrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,6 +99,12 @@ def _flow_ignores(config: Config) -> Sequence[str]:
     return ("seed", "flow.weights", "flow.checkpoint") if config.flow.model == DIS else _no_seed(config.flow.weights)
 
 
+def _audio_ignores(config: Config) -> Sequence[str]:
+    if config.audio.model == LOGMEL:
+        return ("seed", "audio.weights", "audio.pca")
+    return _no_seed(config.audio.weights)
+
+
 def _no_seed(weights: str) -> Sequence[str]:
     return () if weights == "random" else ("seed",)
 
@@ -148,7 +154,7 @@ STREAMS = {
             section="audio",
             needs=lambda config: (),
             keys=("clip.max_s", "audio.", "seed"),  # no picture is looked at
-            ignores=lambda config: _no_seed(config.audio.weights),
+            ignores=_audio_ignores,
             unit="examples",
             recipe=_recipe("audio"),
             of_pictures=False,
@@ -178,12 +184,22 @@ def extracted(config: Config) -> tuple[str, ...]:
 
 
 def random_networks(config: Config, streams: Collection[str]) -> list[str]:
-    """The sections of the networks with random weights behind these streams. `dis` is no network and has none."""
+    """The sections of the networks with random weights behind these streams."""
+    sections = dict.fromkeys(networks(config, streams).values())
+    return [section for section in sections if getattr(config, section).weights == "random"]
+
+
+def networks(config: Config, streams: Collection[str]) -> dict[str, str]:
+    """Stream -> section, of these streams and those that they are made from, where a network with weights that were not
+    learnt in this root makes them. `dis` and `logmel` are no networks."""
     if imported(config):
-        return []  # what made them is not known
-    networks = [name for name in _with_above(streams, config) if name != "flow" or config.flow.model != DIS]
-    sections = [STREAMS[name].section for name in networks]
-    return [name for name in dict.fromkeys(sections) if getattr(getattr(config, name), "weights", None) == "random"]
+        return {}  # what made them is not known
+    rows = [STREAMS[name] for name in _with_above(streams, config)]
+    return {
+        row.name: row.section
+        for row in rows
+        if hasattr(getattr(config, row.section), "weights") and f"{row.section}.weights" not in row.ignores(config)
+    }
 
 
 def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:

@@ -1,15 +1,15 @@
 """The networks' weights of one run, under the run's own root, where every worker reads the same bytes.
 
-The driver calls `prepare` once: what ROOT/weights lacks is made there, from the publishers' files or from a seed, as
-safetensors, and its sha256 is recorded in a .json beside it, written last. Workers call `load`, which reads the bytes
-through the store, holds them to that sha256 and fills a network with them, name by name. Nothing under the root is
-ever unpickled.
+The driver calls `prepare` once: what ROOT/weights lacks is made there, see weights/recipes.py, as safetensors, and its
+sha256 is recorded in a .json beside it, written last. Workers call `load`, which reads the bytes through the store,
+holds them to that sha256 and fills a network with them, name by name. Nothing under the root is ever unpickled.
 """
 
 import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import safetensors.torch
 from safetensors import SafetensorError
@@ -21,8 +21,9 @@ from actionrec.features.vggish import PCA
 from actionrec.storage import layout, models
 from actionrec.storage.store import Store
 from actionrec.storage.streams import STREAMS, wanted
+from actionrec.weights.installed import InstalledFile, verified
 from actionrec.weights.published import CacheState, state
-from actionrec.weights.recipes import Recipe, WeightsKind, frame
+from actionrec.weights.recipes import Recipe, Source, WeightsKind, frame
 from actionrec.weights.tensors import Tensors, fill
 
 
@@ -43,7 +44,7 @@ class Availability:
 
     section: str  # of the configuration, that asks for it
     file_name: str
-    state: CacheState
+    state: CacheState | Literal["installed"]
 
 
 def prepare(config: Config, store: Store, streams: Collection[str]) -> dict[str, WeightsRef]:
@@ -84,13 +85,23 @@ def load(network: nn.Module, ref: WeightsRef, store: Store) -> Tensors:
 
 
 def survey(config: Config) -> list[Availability]:
-    """The published files that the config needs, none for random weights. Downloads nothing; takes seconds."""
+    """The published files that the config needs, none for random weights. Downloads nothing; takes seconds.
+
+    InputError, as of `prepare`, for an installed package whose file is not the one published.
+    """
     return [
-        Availability(row.section, source.file_name, state(source))
+        _available(row.section, source)
         for row in (STREAMS[name] for name in wanted(config))
         if (recipe := row.recipe(config))
         for source in recipe.sources()
     ]
+
+
+def _available(section: str, source: Source) -> Availability:
+    if isinstance(source, InstalledFile):
+        verified(source)
+        return Availability(section, source.file_name, "installed")
+    return Availability(section, source.file_name, state(source))
 
 
 TUNED_REMEDY = "restore it, or tune again with `actionrec run --replace finetune`"

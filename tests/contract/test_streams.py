@@ -28,6 +28,10 @@ from tests.tiny_roots import STREAMS as DECODED
 from tests.tiny_roots import clip, tiny_config, weights
 
 CONFIG = tiny_config()
+LOGMEL = "audio by logmel"  # the stream audio as its other model makes it, which needs no weights
+LOGMEL_CONFIG = dataclasses.replace(CONFIG, audio=dataclasses.replace(CONFIG.audio, model="logmel"))
+CASES = (*STREAMS, LOGMEL)
+DECODED_CASES = (*DECODED, LOGMEL)
 MEDIA: dict[str, Callable[[], bytes]] = {
     "mp4": functools.partial(clip, 1),
     "avi": functools.partial(clip, 0),
@@ -46,6 +50,8 @@ MEDIA: dict[str, Callable[[], bytes]] = {
 def streams(*names: str) -> Streams:
     """Of these streams, by default of all that are made from decoded videos."""
     folder, refs = weights()
+    if names == (LOGMEL,):
+        return Streams(LOGMEL_CONFIG, {}, LocalStore(folder), "cpu", ["audio"])
     return Streams(CONFIG, refs, LocalStore(folder), "cpu", names or DECODED)
 
 
@@ -54,9 +60,19 @@ def decoded(name: str) -> Decoded:
     return decode(MEDIA[name](), CONFIG.clip, Limits())
 
 
+def name_of(case: str) -> str:
+    """Of the stream that a case is about."""
+    return "audio" if case == LOGMEL else case
+
+
+def made_by(case: str) -> Streams:
+    return streams(LOGMEL) if case == LOGMEL else streams()
+
+
 @functools.cache
 def computed(name: str) -> dict[str, Computed]:
-    return streams().compute(decoded(name))
+    found = {case: made_by(case).compute(decoded(name)) for case in ("audio", LOGMEL)}
+    return {**found["audio"], LOGMEL: found[LOGMEL]["audio"]}
 
 
 @functools.cache
@@ -78,7 +94,7 @@ def motion(name: str) -> dict[str, Any]:
 def schema_of(stream: str) -> pa.Schema:
     """Of its table, as wide as the embeddings are that it makes."""
     found = row("mp4", stream) or {}
-    return STREAMS[stream].schema(found["embedding"].shape[1] if "embedding" in found else 0)
+    return STREAMS[name_of(stream)].schema(found["embedding"].shape[1] if "embedding" in found else 0)
 
 
 def table_of(stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Table:
@@ -86,7 +102,7 @@ def table_of(stream: str, rows: Sequence[tuple[str, dict[str, Any]]]) -> pa.Tabl
 
 
 def row(name: str, stream: str) -> Mapping[str, Any] | None:
-    if not STREAMS[stream].decoded:
+    if not STREAMS[name_of(stream)].decoded:
         return motion(name)
     result = computed(name)[stream]
     assert result.error is None
@@ -95,15 +111,15 @@ def row(name: str, stream: str) -> Mapping[str, Any] | None:
 
 
 def test_there_is_one_result_for_every_stream() -> None:
-    assert set(computed("mp4")) == set(DECODED)
+    assert set(computed("mp4")) == set(DECODED_CASES)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", CASES)
 @pytest.mark.parametrize("name", MEDIA)
 def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_float32(name: str, stream: str) -> None:
     found = row(name, stream)
     if found is None:
-        assert stream == "audio" and decoded(name).audio is None
+        assert name_of(stream) == "audio" and decoded(name).audio is None
         return
     times_s = found["time_s"]
     assert times_s.dtype == np.float32
@@ -117,7 +133,7 @@ def test_lengths_agree_times_increase_within_the_clip_and_numbers_are_finite_flo
     assert len(numbers) == len(times_s)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", CASES)
 def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
     table = table_of(stream, rows)
@@ -130,23 +146,23 @@ def test_a_parts_table_has_the_streams_schema_and_survives_parquet(stream: str) 
             assert np.array_equal(np.array(read["embedding"][position].as_py(), np.float32), found["embedding"])
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", CASES)
 def test_a_part_without_rows_has_the_schema_too(stream: str) -> None:
     table = table_of(stream, [])
     assert table.num_rows == 0
-    assert stream not in DECODED or table.equals(streams().table(stream, []))
+    assert name_of(stream) not in DECODED or table.equals(made_by(stream).table(name_of(stream), []))
 
 
-@pytest.mark.parametrize("stream", [name for name in DECODED if not STREAMS[name].of_pictures])
+@pytest.mark.parametrize("stream", [case for case in DECODED_CASES if not STREAMS[name_of(case)].of_pictures])
 @pytest.mark.parametrize("name", MEDIA)
 def test_a_stream_that_looks_at_no_pictures_is_the_same_without_them(name: str, stream: str) -> None:
     heard = dataclasses.replace(decoded(name), frames_THWC=decoded(name).frames_THWC[:0])
-    found, expected = streams().compute(heard, [stream])[stream].row, row(name, stream)
+    found, expected = made_by(stream).compute(heard, [name_of(stream)])[name_of(stream)].row, row(name, stream)
     assert (found is None) == (expected is None)
     assert all(np.array_equal(found[column], value) for column, value in (expected or {}).items() if found)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", CASES)
 def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
     found = dict(row("mp4", stream) or {})
     numbers = "motion_px" if stream == "flow" else "embedding"
@@ -155,17 +171,17 @@ def test_nan_is_refused_before_it_is_stored(stream: str) -> None:
         schema.to_parquet(table_of(stream, [("bad", found)]), "f")
 
 
-@pytest.mark.parametrize("stream", DECODED)
+@pytest.mark.parametrize("stream", DECODED_CASES)
 def test_values_are_the_same_again_and_whatever_was_computed_before(stream: str) -> None:
     for name, before in itertools.product(("mp4", "silent"), ("rotated", "one frame")):
-        streams().compute(decoded(before))
-        again = streams().compute(decoded(name))[stream]
+        made_by(stream).compute(decoded(before))
+        again = made_by(stream).compute(decoded(name))[name_of(stream)]
         assert again.row is not None
-        table, reference = (streams().table(stream, [(name, r)]) for r in (again.row, row(name, stream) or {}))
+        table, reference = (table_of(stream, [(name, r)]) for r in (again.row, row(name, stream) or {}))
         assert table.equals(reference)
 
 
-@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("stream", CASES)
 def test_neighbours_in_a_part_do_not_touch_each_other(stream: str) -> None:
     rows = [(name, found) for name in MEDIA if (found := row(name, stream)) is not None]
     together = table_of(stream, rows)
@@ -214,6 +230,7 @@ def test_the_flow_batch_changes_no_value() -> None:
 
 def test_a_sound_track_that_cannot_be_decoded_costs_the_audio_stream_only() -> None:
     results = streams().compute(decode(media_files.broken_audio(), CONFIG.clip, Limits()))
+    assert streams(LOGMEL).compute(decode(media_files.broken_audio(), CONFIG.clip, Limits()))["audio"].error is not None
     assert {stream: result.error and result.error.reason.value for stream, result in results.items()} == {
         "spatial": None,
         "flow": None,
@@ -255,6 +272,7 @@ def test_what_the_configuration_does_not_need_is_not_loaded() -> None:
     assert set(found) == {"spatial"} and found["spatial"].row is not None
 
 
-def test_no_sound_track_is_no_row_and_no_error() -> None:
-    result = computed("variable rate")["audio"]
+@pytest.mark.parametrize("stream", ["audio", LOGMEL])
+def test_no_sound_track_is_no_row_and_no_error(stream: str) -> None:
+    result = computed("variable rate")[stream]
     assert result.row is None and result.error is None

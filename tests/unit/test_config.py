@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from actionrec import config
 from actionrec.errors import InputError
+from actionrec.storage.streams import networks, random_networks
+from actionrec.weights import installed
 
 
 def test_the_defaults_are_the_papers() -> None:
@@ -72,6 +74,14 @@ def test_every_named_config_loads() -> None:
     assert {"demo", "ucf101"} <= set(names)
     for name in names:
         config.load([config.read_layer(name)])
+
+
+@pytest.mark.parametrize("name", ["demo", "fight"])
+def test_what_runs_on_a_laptop_has_no_random_network_and_downloads_nothing(name: str) -> None:
+    settings = config.load([config.read_layer(name)])
+    assert random_networks(settings, settings.streams) == []
+    assert list(networks(settings, settings.streams).values()) == ["frame"]
+    assert settings.frame.weights == "pretrained" and settings.frame.model in installed.FRAME
 
 
 def test_a_config_that_is_not_there_names_those_that_are() -> None:

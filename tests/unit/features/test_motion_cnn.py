@@ -42,6 +42,13 @@ def test_it_takes_flow_of_any_size(height: int, width: int, inputs: int) -> None
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in built.parameters())
 
 
+def test_the_first_dense_layer_alone_has_the_width_that_is_asked_for() -> None:
+    wide, narrow = (MotionCNN(HEIGHT, WIDTH, 3, 0.5, hidden) for hidden in (4096, 64))
+    changed = {k for k, v in wide.state_dict().items() if v.shape != narrow.state_dict()[k].shape}
+    assert changed == {"hidden.0.weight", "hidden.0.bias", "hidden.3.weight"}
+    assert narrow.embed(torch.randn(2, 20, HEIGHT, WIDTH)).shape == (2, 2048)
+
+
 @pytest.mark.parametrize("pairs", [0, 1, 7, 10, 25])
 @pytest.mark.parametrize("frame", [0, 3, 24])
 def test_a_stack_is_that_of_the_decoded_flow(pairs: int, frame: int) -> None:

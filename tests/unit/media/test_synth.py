@@ -3,6 +3,8 @@
 import io
 import shutil
 from collections import Counter
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -10,7 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from actionrec import config
 from actionrec.errors import InputError
+from actionrec.features.flow import DisFlow
+from actionrec.features.sampling import sample
 from actionrec.media.synth import (
     CLASSES,
     SynthClip,
@@ -210,3 +215,32 @@ def test_clips_of_a_group_are_near_copies() -> None:
     shown = np.stack([shoot(spec, clip)[0].mean(0).ravel() for clip in clips])
     distance = np.linalg.norm(shown[:, None] - shown[None], axis=2) + np.diag(np.full(len(clips), np.inf))
     assert all(clips[nearest].group == clip.group for clip, nearest in zip(clips, distance.argmin(1), strict=True))
+
+
+DEMO_SAMPLING = config.load([config.read_layer("demo")]).sampling
+
+
+@pytest.mark.parametrize("motion", ["shake", "bounce", "right_left", "up_down"])
+def test_frames_are_taken_in_the_bursts_where_the_motion_chooses_and_not_where_the_clock_does(motion: str) -> None:
+    """By the sampler itself on rendered clips, with the demo's settings; bursts are where the ball moves."""
+    name = next(action.name for action in CLASSES if action.motion == motion)
+    for group, number in ((1, 1), (2, 2), (7, 1)):
+        frames = frames_of(name, group, number)
+        flow_px = DisFlow()(frames, 16)
+        motion_px = np.hypot(flow_px[..., 0], flow_px[..., 1]).mean((1, 2))
+        times_s = [Fraction(frame, 25) for frame in range(len(frames))]
+        taken = {
+            method: sample(replace(DEMO_SAMPLING, method=method), times_s, Fraction(2), motion_px.tolist())
+            for method in ("adaptive", "constant")
+        }
+        moves = np.concatenate(([False], np.abs(np.diff(frames.astype(int), axis=0)).max((1, 2, 3)) > 40))
+        assert 0.3 < moves.mean() < 0.7
+        assert not np.array_equal(taken["adaptive"], taken["constant"])
+        shares = {method: moves[index].mean() for method, index in taken.items()}
+        assert shares["adaptive"] > max(0.75, shares["constant"] + 0.15), (group, number, shares)
+
+
+def test_classes_that_differ_in_looks_or_sound_burst_at_the_same_moments() -> None:
+    for one, other in (("ShakeRedHumming", "ShakeBlueHumming"), ("BounceRedHumming", "BounceRedWhistling")):
+        steps = [np.abs(np.diff(frames_of(name, 4).astype(int), axis=0)).max((1, 2, 3)) > 40 for name in (one, other)]
+        assert np.array_equal(*steps) and 0.3 < steps[0].mean() < 0.7

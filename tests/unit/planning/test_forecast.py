@@ -95,6 +95,13 @@ def test_counted_operations_are_the_published_ones() -> None:
     }  # fmt: skip
 
 
+def test_sound_without_a_network_costs_a_core_and_no_operations() -> None:
+    assumed = rates.assumed(config.load([{"audio": {"model": "logmel"}}]), 10)
+    assert (assumed.costs["audio"].width, assumed.costs["audio"].gflop) == (128, 0)
+    assert assumed.step_s["audio"] == rates.assumed(config.load([{"audio": {"model": "logmel"}}]), 1000).step_s["audio"]
+    assert "of audio" not in assumed.sources[0] and "of audio" in PAPER_RATES.sources[0]
+
+
 def test_the_objects_are_those_that_a_run_writes() -> None:
     whole = planned(160)
     for streams, method, fewer in ((["spatial", "audio"], "adaptive", 1), (["spatial"], "uniform", 3)):

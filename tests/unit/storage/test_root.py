@@ -131,6 +131,29 @@ def test_settings_hold_exactly_what_matters() -> None:
     assert "data.split" not in settings("catalog", load([{"data": {"dataset": "csv"}}]))
 
 
+def test_sound_without_a_network_knows_neither_weights_nor_seed_and_is_another_stage_than_vggishs(
+    tmp_path: Path,
+) -> None:
+    logmel = {"audio": {"model": "logmel"}}
+    assert settings("audio", load([RANDOM, logmel, {"seed": 5}])).keys() == {"clip.max_s", "audio.model"}
+    root = catalogued(tmp_path)
+    begin(root, "audio", {"audio weights": "1"})
+    with pytest.raises(InputError, match=r"stage audio .*audio\.model \(it was 'vggish', now 'logmel'\)"):
+        open_root(str(tmp_path), [logmel])
+
+
+def test_a_root_that_is_older_than_the_choice_of_audio_models_has_vggish(tmp_path: Path) -> None:
+    root = catalogued(tmp_path)
+    mark = begin(root, "audio", {"audio weights": "1"})
+    record = json.loads(root.store.read(layout.stage("audio")))
+    del record["settings"]["audio.model"]
+    root.store.delete(layout.stage("audio"))
+    root.store.put(layout.stage("audio"), json.dumps(record).encode())
+    assert begin(open_root(str(tmp_path)), "audio", {"audio weights": "1"}) == mark
+    with pytest.raises(InputError, match=r"audio\.model \(it was 'vggish', now 'logmel'\)"):
+        open_root(str(tmp_path), [{"audio": {"model": "logmel"}}])
+
+
 def test_other_weights_are_refused(tmp_path: Path) -> None:
     root = catalogued(tmp_path)
     mark = begin(root, "audio", {"audio weights": "2"})

@@ -1,6 +1,7 @@
 """Which streams a configuration asks for, and that a row of the table is all that there is to a stream."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from actionrec import config
 from actionrec.errors import InputError
 from actionrec.storage import provenance
-from actionrec.storage.root import open_root
+from actionrec.storage.root import begin, open_root
 from actionrec.storage.stages import STAGES
 from actionrec.storage.streams import STREAMS, Stream, above, extracted, random_networks, wanted
 
@@ -60,6 +61,7 @@ UNIFORM = {"sampling": {"method": "uniform"}}
         (RANDOM | {"flow": {"model": "dis", "weights": "random"}}, ["spatial"], ["frame"]),
         (RANDOM | {"frame": {"weights": "pretrained"}}, ["motion", "audio"], ["flow", "audio"]),
         (RANDOM, ["audio"], ["audio"]),
+        (RANDOM | {"audio": {"model": "logmel", "weights": "random"}}, ["audio"], []),
         (RANDOM | {"data": {"dataset": "features"}}, ["spatial"], []),
     ],
 )
@@ -73,6 +75,25 @@ def test_no_table_speaks_of_a_network_that_nothing_it_shows_was_made_by(tmp_path
     root = open_root(str(tmp_path), [RANDOM, UNIFORM, {"streams": ["spatial"], "tune": {"stream": "audio"}}])
     assert provenance.weights(root) == "random (frame)"
     assert provenance.weights(root, [root.config.tune.stream]) == "random (audio)"
+
+
+def test_the_origin_that_a_root_has_noted_is_what_is_said_of_its_weights(tmp_path: Path) -> None:
+    lite = {"frame": {"model": "lite"}, "flow": {"model": "dis"}, "audio": {"model": "logmel"}}
+    root = open_root(str(tmp_path), [lite, UNIFORM])
+    assert provenance.weights(root) == "lite, pretrained"  # nothing has been noted yet
+    noted = {"sha256": "5793", "description": "lite, pretrained (from the package lite-weights 0.1, sha256 57)"}
+    root.store.put("weights/frame-lite-pretrained.json", json.dumps(noted).encode())
+    begin(root, "spatial", {"frame weights": "5793"})
+    assert provenance.weights(root) == noted["description"]
+    assert provenance.weights(root, ["audio"]) == "none but those that were trained here"
+    mixed = dataclasses.replace(
+        root, config=config.load([lite, UNIFORM, {"audio": {"model": "vggish", **RANDOM["audio"]}}])
+    )
+    assert provenance.weights(mixed) == f"random (audio); {noted['description']}"
+    root.store.delete("weights/frame-lite-pretrained.json")
+    root.store.put("weights/frame-lite-pretrained.json", b"{")
+    with pytest.raises(InputError, match=r"frame-lite-pretrained\.json: not a record of weights"):
+        provenance.weights(root)
 
 
 @pytest.mark.parametrize("row", STREAMS.values(), ids=STREAMS)

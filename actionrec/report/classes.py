@@ -66,6 +66,8 @@ def confusion(findings: Findings) -> list[Block]:
     if len(labels) <= drawn.NAMED_CLASSES:
         return [Block(text=[f"{findings.caption} {order}"], parts=[matrix]), pairs]
     hover = "Point at a square for its names and numbers; the darker, the larger the share of its row."
+    if (fewest := drawn.fewest_shown(matrix)) > 1:
+        hover += f" Squares of fewer than {fewest} videos beside the diagonal are left out."
     picture = Drawing(drawn.picture(matrix), "Confusion matrix", width="square")
     return [Block(text=[findings.caption]), pairs, Block("All pairs", [f"{order} {hover}"], [picture])]
 

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from actionrec import schema
 from actionrec.report.findings import IMPORTED, Findings
 from actionrec.show import strips
@@ -15,6 +18,7 @@ from actionrec.storage import provenance
 
 ABOVE, BELOW = 18, 6  # how many are shown on each side of the threshold
 LISTED = 24
+LINES = 800  # of the scale
 Row = Mapping[str, Any]  # of schema.ANOMALY
 
 
@@ -22,37 +26,43 @@ def anomaly(findings: Findings) -> list[Block]:
     """All scores on one scale, then those above the threshold and the next below it."""
     if (table := findings.table("anomaly", schema.ANOMALY)) is None:
         return []
-    rows = [row for row in table.to_pylist() if row["score"] is not None]
-    if not rows:
+    table = table.filter(pc.is_valid(table["score"]))  # the highest scores first, as it is stored
+    if not table.num_rows:
         return [Block(text=["No video has a score."])]
     mark = provenance.mark(findings.root)
-    above, below = _split(rows)
+    count = int(pc.sum(table["anomalous"]).as_py() or 0)
+    above, below = (side.to_pylist() for side in (table.slice(0, min(count, ABOVE)), table.slice(count, BELOW)))
     text = (
         "How badly an autoencoder of the normal videos rebuilds each video's embedding; the threshold is the "
         f"{findings.root.config.anomaly.quantile:g} quantile of the normal validation videos."
     )
-    blocks = [Block(text=[text], parts=[_scale(rows)], note="Long lines are test videos."), *_held_out(findings, mark)]
-    sides = ((f"Above the threshold: {len(above):,}", above, ABOVE), ("The nearest below it", below, BELOW))
-    shown = [_side(findings, heading, side[:most], mark) for heading, side, most in sides if side]
-    blocks[1:1] = [*shown, *_absent(findings, [*above[:ABOVE], *below[:BELOW]]), _listed(rows, mark)]
-    return blocks
+    sides = ((f"Above the threshold: {count:,}", above), ("The nearest below it", below))
+    shown = [_side(findings, heading, side, mark) for heading, side in sides if side]
+    listed = _listed(table.slice(0, LISTED).to_pylist(), mark)
+    return [
+        _on_a_scale(text, table),
+        *shown,
+        *_absent(findings, [*above, *below]),
+        listed,
+        *_held_out(findings, mark),
+    ]
 
 
-def _split(rows: Sequence[Row]) -> tuple[list[Row], list[Row]]:
-    """Above the threshold and not; both with the highest scores first."""
-    return [row for row in rows if row["anomalous"]], [row for row in rows if not row["anomalous"]]
-
-
-def _scale(rows: Sequence[Row]) -> Scale:
-    threshold = float(rows[0]["threshold"])
-    end = 1.02 * max(threshold, *(row["score"] for row in rows))
-    return Scale(
+def _on_a_scale(text: str, table: pa.Table) -> Block:
+    """A line a video; of many videos, a line for every so many."""
+    every = -(-table.num_rows // LINES)
+    rows = table.take(list(range(0, table.num_rows, every))).select(["score", "split"]).to_pylist()
+    threshold, highest = table["threshold"][0].as_py(), table["score"][0].as_py()
+    end = 1.02 * max(threshold, highest)
+    scale = Scale(
         strips.scale([(row["score"], row["split"] or "") for row in rows], threshold, end),
-        f"The scores of {counted(len(rows), 'video')} on a scale from 0, and the threshold",
-        ("0", f"highest {number(rows[0]['score'])}"),
+        f"The scores of {counted(table.num_rows, 'video')} on a scale from 0, and the threshold",
+        ("0", f"highest {number(highest)}"),
         round(100 * threshold / end, 2) if end else 0.0,
         f"threshold {number(threshold)}",
     )
+    some = f" There is one for every {counted(every, 'video')}." if every > 1 else ""
+    return Block(text=[text], parts=[scale], note=f"A line is a video, a long one a test video.{some}")
 
 
 def _side(findings: Findings, heading: str, rows: Sequence[Row], mark: str) -> Block:
@@ -76,7 +86,7 @@ def _listed(rows: Sequence[Row], mark: str) -> Block:
     columns = ["video_id", "label", "split", "score", "threshold", "anomalous"]
     figures = ("score", "threshold")
     cells = [[measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]
-    return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos", LISTED)], folded=True)
+    return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos")], folded=True)
 
 
 def _held_out(findings: Findings, mark: str) -> list[Block]:

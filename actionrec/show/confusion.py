@@ -9,6 +9,7 @@ from actionrec.show.words import short
 
 NAMED_CLASSES = 24  # more rows than these have no room for their numbers
 SQUARE = 10
+MOST_SQUARES = 4000  # some 600 kB; of more, those with one video are left out, then those with two
 
 
 def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], totals: Sequence[int]) -> Matrix:
@@ -23,9 +24,15 @@ def matrix(labels: Sequence[str], counts: Sequence[Sequence[int]], totals: Seque
     return Matrix(labels, cells, totals)
 
 
+def fewest_shown(of: Matrix) -> int:
+    """How many videos a square off the diagonal needs to be drawn: 1, unless there are too many such squares."""
+    counts = sorted(cell.count for cells in of.cells for cell in cells if cell.count)
+    return 1 if len(counts) <= MOST_SQUARES else counts[-MOST_SQUARES] + 1
+
+
 def picture(of: Matrix) -> str:
     """The matrix as squares, the darker the larger the share of their row."""
-    side = SQUARE * len(of.labels)
+    side, fewest = SQUARE * len(of.labels), fewest_shown(of)
     rules = "".join(
         f'<path d="M0,{place * SQUARE}H{side}M{place * SQUARE},0V{side}" class="rule"/>'
         for place in range(0, len(of.labels) + 1, 10)
@@ -36,7 +43,7 @@ def picture(of: Matrix) -> str:
         f"<title>{escape(short(cell.said, 120))}</title></rect>"
         for row, cells in enumerate(of.cells)
         for column, cell in enumerate(cells)
-        if cell.count
+        if cell.count >= (1 if row == column else fewest)
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-1 -1 {side + 2} {side + 2}" class="matrix">'

@@ -17,7 +17,7 @@ from actionrec.show.words import short
 SPLITS = ("train", "val", "test")  # drawn in this order: what was judged lies on top
 MANY = 500  # points, beyond which marks are smaller
 LABEL_LETTERS = 24
-LETTER = 0.66  # of the font's size: the width of a mean letter
+LETTER = 0.7  # of the font's size: the width of a mean letter
 
 
 @dataclass(frozen=True)

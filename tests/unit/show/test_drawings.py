@@ -83,6 +83,14 @@ def test_a_large_matrix_has_no_number_and_says_all_on_hover() -> None:
     assert len(said) == 201 and f"{NASTY[0]} taken for {NASTY[1]}: 1 of 6" in said
 
 
+def test_a_huge_matrix_leaves_out_its_smallest_squares() -> None:
+    labels = [f"c{n}" for n in range(100)]
+    counts = [[1 + (row + column) % 3 for column in range(100)] for row in range(100)]
+    of = confusion.matrix(labels, counts, [200] * 100)
+    assert confusion.fewest_shown(of) == 3 and len(titles(confusion.picture(of))) <= confusion.MOST_SQUARES
+    assert confusion.fewest_shown(confusion.matrix(["a"], [[7]], [7])) == 1
+
+
 def test_a_share_is_as_long_as_it_is_large() -> None:
     svg = strips.interval(0.5, 0.25, 0.75, 0.931)
     assert "M50.00,10h" in svg and "M25.00,10H75.00" in svg and "M93.10,3V17" in svg

@@ -149,5 +149,11 @@ def _markdown(root: Root, rows: Sequence[Row]) -> str:
         f"on the class all the same, so the figures are optimistic.{tuned} "
         f"Means over the seeds {', '.join(map(str, root.config.seeds))}."
     )
-    table = tables.markdown(tables.Grid(columns, [[row[name] for name in columns] for row in rows]))
+    table = tables.markdown(tables.Grid(columns, marked_rows(rows, columns, provenance.mark(root))))
     return f"# Held-out classes\n\n{text}\n\n{table}\n"
+
+
+def marked_rows(rows: Sequence[Row], columns: Sequence[str], mark: str) -> list[list[object]]:
+    """These columns of the rows, the figures with what they are to be read with."""
+    figures = {field.name for field in schema.ANOMALY_HOLDOUT if field.type == pa.float64()}
+    return [[tables.measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]

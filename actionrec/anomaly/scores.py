@@ -26,7 +26,7 @@ from actionrec.anomaly.detector import (
 )
 from actionrec.learning.checkpoint import Epoch
 from actionrec.show import tables
-from actionrec.storage import layout, models
+from actionrec.storage import layout, models, provenance
 from actionrec.storage.journal import Journal
 from actionrec.storage.root import Root, begin, made_from
 from actionrec.storage.samples import class_labels
@@ -167,6 +167,7 @@ def _table(videos: Videos, scores: Scores, distances: Scores, threshold: float) 
 def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[str]) -> str:
     """What made the scores, how many there are, how the other classes stand out, and the most unusual videos."""
     rows = scored.table.to_pylist()
+    mark = provenance.mark(root)
     usual = "every class" if scored.autoencoder is None else ", ".join(normal)
     parts = [
         "# Anomaly scores",
@@ -176,7 +177,9 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
         "Training videos score too low: they were learnt from, and each is its own nearest neighbour.",
         "## How many",
         tables.markdown(
-            tables.Grid(["split", "videos", "scored", "anomalous", "not scored"], [_counts(rows, s) for s in SPLITS])
+            tables.Grid(
+                ["split", "videos", "scored", "anomalous", "not scored"], [_counts(rows, s, mark) for s in SPLITS]
+            )
         ),
     ]
     if scored.autoencoder is not None and scored.neighbors is not None:
@@ -186,7 +189,10 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
                 tables.Grid(
                     ["", "others", "normal", "AUROC", "average precision"],
                     [
-                        [name, each.n_unusual, each.n_usual, each.auroc, each.average_precision]
+                        [
+                            *(name, each.n_unusual, each.n_usual),
+                            *(tables.measured(value, mark) for value in (each.auroc, each.average_precision)),
+                        ]
                         for name, each in (
                             ("autoencoder", scored.autoencoder),
                             ("nearest neighbours", scored.neighbors),
@@ -197,11 +203,10 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
         ]
     ranked = [row for row in rows if row["score"] is not None][:TOP]
     columns = ["video_id", "label", "split", "score", "anomalous", "neighbor_score"]
+    ranking = [[i, *_marked(row, columns, mark)] for i, row in enumerate(ranked, 1)]
     parts += [
         f"## The {len(ranked)} most unusual",
-        tables.markdown(
-            tables.Grid(["rank", *columns], [[i, *(row[c] for c in columns)] for i, row in enumerate(ranked, 1)])
-        ),
+        tables.markdown(tables.Grid(["rank", *columns], ranking)),
     ]
     if missing := [[row["video_id"], row["split"]] for row in rows if row["score"] is None]:
         parts += [
@@ -212,8 +217,13 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
     return "\n\n".join(parts) + "\n"
 
 
-def _counts(rows: Sequence[Mapping[str, Any]], split: str | None) -> list[object]:
+def _counts(rows: Sequence[Mapping[str, Any]], split: str | None, mark: str) -> list[object]:
     mine = [row for row in rows if row["split"] == split]
     scored = [row for row in mine if row["score"] is not None]
     anomalous = sum(row["anomalous"] for row in scored)
-    return [split or "none", len(mine), len(scored), anomalous, len(mine) - len(scored)]
+    return [split or "none", len(mine), len(scored), tables.measured(anomalous, mark), len(mine) - len(scored)]
+
+
+def _marked(row: Mapping[str, Any], columns: Sequence[str], mark: str) -> list[object]:
+    """These columns of a row, the scores with what they are to be read with."""
+    return [tables.measured(row[name], mark) if name.endswith("score") else row[name] for name in columns]

@@ -89,7 +89,8 @@ def write_svm(root: Root) -> Svm:
         f"Data: {provenance.dataset(root)}. Weights: {provenance.weights(root)}. "
         f"Seeds: {', '.join(map(str, root.config.seeds))}. Search: {fingerprint}."
     )
-    put_changed(root.output, layout.table("svm", "md"), render("svm", table, made_by).encode())
+    text = render("svm", table, made_by, provenance.reading(root))
+    put_changed(root.output, layout.table("svm", "md"), text.encode())
     put_changed(root.output, layout.table("svm"), schema.to_parquet(table, fingerprint))
     return Svm(table)
 

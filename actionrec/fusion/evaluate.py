@@ -19,14 +19,14 @@ from actionrec.catalog.evidence import caution
 from actionrec.errors import InputError
 from actionrec.fusion.attempts import best_settings
 from actionrec.fusion.fuse import load_fused
-from actionrec.fusion.tables import REFITTED, SubsetScores, tables_of
+from actionrec.fusion.tables import SubsetScores, tables_of
 from actionrec.learning import fusion, search
 from actionrec.learning.embeddings import Embeddings
 from actionrec.learning.fusion import FusedModel, Head
 from actionrec.learning.linear import Kind
 from actionrec.learning.metrics import Scores
 from actionrec.learning.search import Setting
-from actionrec.show.evaluation import figure, render
+from actionrec.show.evaluation import REFITTED, figure, render
 from actionrec.storage import layout, provenance
 from actionrec.storage.embeddings import SplitEmbeddings, split_embeddings
 from actionrec.storage.root import Root, begin, made_from
@@ -185,6 +185,6 @@ def _stored(root: Root, fingerprint: str, test: SplitEmbeddings) -> pa.Table | N
 
 
 def _write(root: Root, name: str, table: pa.Table, fingerprint: str) -> None:
-    if text := render(name, table, provenance.paragraph(root), caution(root.catalog())):
+    if text := render(name, table, provenance.paragraph(root), provenance.reading(root)):
         root.output.put(layout.table(name, "md"), text.encode())
     root.output.put(layout.table(name), schema.to_parquet(table, fingerprint))

@@ -12,11 +12,11 @@ from actionrec import schema
 from actionrec.learning import metrics
 from actionrec.learning.fusion import FusedModel
 from actionrec.learning.metrics import Classes, Scores
+from actionrec.show.evaluation import REFITTED
 from actionrec.storage.embeddings import SplitEmbeddings, embeddings_of, read_embeddings
 from actionrec.storage.root import Root
 
 TOP = 5
-REFITTED = "svm, refitted"  # the fused SVM, fitted again on train and validation together
 
 
 @dataclass(frozen=True)

@@ -1,33 +1,36 @@
 """report/index.html: everything that a root holds on one page, and what it does not hold yet."""
 
+import datetime
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from actionrec import __version__
-from actionrec.report import chapters
+from actionrec.report import classes, compared, result, run, sampling, unusual, work
+from actionrec.report.findings import Findings
 from actionrec.show import page
-from actionrec.show.page import Block, Section, Stamp
+from actionrec.show.page import Block, Heading, Section, Stamp
 from actionrec.storage import layout, provenance
 from actionrec.storage.root import Root
 
-Chapter = Callable[[Root], Sequence[Block]]
+Chapter = Callable[[Findings], Sequence[Block]]
 
-# Anchor, title, what makes it (the stage it needs, the verb), and who writes it.
+# Anchor, title, what makes it (the stage it needs, the verb), and who writes it. The first is the first screen.
 CHAPTERS: tuple[tuple[str, str, str, Chapter], ...] = (
-    ("run", "What was run", "catalog", chapters.run),
-    ("table1", "Table I: recurrent networks", "tune rnn", chapters.table1),
-    ("table2", "Table II: the systems", "evaluate", chapters.table2),
-    ("ablation", "Streams and ways to fuse them", "evaluate", chapters.ablation),
-    ("svm", "The search over the SVM", "tune svm", chapters.svm),
-    ("curves", "Learning curves", "train rnn", chapters.curves),
-    ("confusion", "What is taken for what", "evaluate", chapters.confusion),
-    ("classes", "Accuracy by class", "evaluate", chapters.classes),
-    ("sampling", "Which frames are looked at", "extract", chapters.sampling),
-    ("map", "A map of the videos", "train rnn", chapters.plane),
-    ("anomaly", "The most unusual videos", "anomaly", chapters.anomaly),
-    ("throughput", "How fast it was", "extract", chapters.throughput),
-    ("failed", "Videos that failed", "extract", chapters.failed),
+    ("result", "Result", "evaluate", result.result),
+    ("mistakes", "Wrong test videos", "evaluate", classes.mistakes),
+    ("confusion", "What is taken for what", "evaluate", classes.confusion),
+    ("classes", "The classes", "evaluate", classes.classes),
+    ("table2", "Table II: the systems", "evaluate", compared.table2),
+    ("ablation", "Streams and ways to fuse them", "evaluate", compared.ablation),
+    ("table1", "Table I: recurrent networks", "tune rnn", compared.table1),
+    ("svm", "The search over the SVM", "tune svm", compared.svm),
+    ("anomaly", "Unusual videos", "anomaly", unusual.anomaly),
+    ("sampling", "Which frames are looked at", "extract", sampling.sampling),
+    ("curves", "Learning curves", "train rnn", work.curves),
+    ("throughput", "How fast it was", "extract", work.throughput),
+    ("failed", "Videos that failed", "extract", work.failed),
+    ("run", "What was run", "catalog", run.run),
 )
 
 
@@ -57,19 +60,32 @@ def report(root: Root, *, on_stage: Callable[[str], None] = lambda text: None) -
     replaced, also where its videos are gone. InputError: no catalog.
     """
     root.catalog()
-    results, settings = _results(root), _hash(f"{__version__} {chapters.settings(root)}".encode())
+    results, settings = _results(root), _hash(f"{__version__} {run.settings(root)}".encode())
     stored = _stored(root)
     there = None if stored is None else page.stamp_of(stored)
     if stored is not None and there == Stamp(results, settings, 0):
         return _report(root, stored, 0)
-    sections = _sections(root, on_stage)
-    lacking = sum(block.lacking for section in sections for block in section.blocks)
-    stamp = Stamp(results, settings, lacking)
+    findings = Findings(root)
+    sections = _sections(findings, on_stage)
+    stamp = Stamp(results, settings, len(findings.lacking), _day(there, results))
     if stored is not None and there is not None and _is_as_good(there, stamp):
-        return _report(root, stored, lacking, kept=there.lacking < lacking)
-    data = page.html("actionrec", provenance.dataset(root), stamp, sections).encode()
+        return _report(root, stored, stamp.lacking, kept=there.lacking < stamp.lacking)
+    data = page.html(_heading(root, stamp.day), stamp, sections).encode()
     root.store.put(layout.REPORT, data)
-    return _report(root, data, lacking, written=True)
+    return _report(root, data, stamp.lacking, written=True)
+
+
+def _day(there: Stamp | None, results: str) -> str:
+    """When a page of these results was first made: remade, it keeps its day."""
+    if there is not None and there.results == results:
+        return there.day
+    return datetime.datetime.now(datetime.UTC).date().isoformat()
+
+
+def _heading(root: Root, day: str) -> Heading:
+    name, _, sizes = provenance.dataset(root).partition(": ")
+    date = datetime.date.fromisoformat(day)
+    return Heading("actionrec report", name, [f"{date.day} {date:%B %Y} · {sizes}"])
 
 
 def _is_as_good(there: Stamp, stamp: Stamp) -> bool:
@@ -77,21 +93,16 @@ def _is_as_good(there: Stamp, stamp: Stamp) -> bool:
     return there == stamp or (there.results == stamp.results and there.lacking < stamp.lacking)
 
 
-def _sections(root: Root, on_stage: Callable[[str], None]) -> list[Section]:
+def _sections(findings: Findings, on_stage: Callable[[str], None]) -> list[Section]:
     sections = []
     for name, title, verb, chapter in CHAPTERS:
         on_stage(title)
-        blocks = chapter(root)
-        sections.append(Section(name, title, blocks, f"actionrec {verb} --root {root.store.url}"))
+        sections.append(Section(name, title, chapter(findings), f"actionrec {verb} --root {findings.root.store.url}"))
     return sections
 
 
 def _report(root: Root, data: bytes, lacking: int, *, kept: bool = False, written: bool = False) -> Report:
-    missing = tuple(
-        title
-        for name, title, *_ in CHAPTERS
-        if f'id="{name}">\n<h2>{title}</h2>\n<p class="note">Not run'.encode() in data
-    )
+    missing = tuple(title for name, title, *_ in CHAPTERS if f'<section id="{name}" class="missing">'.encode() in data)
     return Report(f"{root.store.url}/{layout.REPORT}", len(data), missing, lacking, kept, written)
 
 

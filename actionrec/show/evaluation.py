@@ -1,21 +1,41 @@
 """The tables of an evaluation as Markdown, each with what made it and how it is to be read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from actionrec.show.tables import Grid, escape, markdown, percent
-
-INTERVAL = (
-    "Intervals are 95 % bootstrap intervals over test groups, widened for few groups as Student's t is; there is none "
-    "where all groups agree. A deviation (sd) is that of the seeds, and is empty where there is one."
-)
-
+from actionrec.show import notes
+from actionrec.show.tables import Grid, Measured, escape, markdown, percent, share
 
 NOT_RUN = "not run"  # the status of a row of Table I of which no seed was trained, and of a system of Table II
 OUT_OF_DATE = "out of date"  # of a system that has judged other videos than there are now
+REFITTED = "svm, refitted"  # the fused SVM, fitted again on train and validation together
+PROPOSED = "proposed"  # the row of Table II that is the fused model
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the figures of a table are to be read with."""
+
+    caution: str = ""  # why nothing can be read into them; empty where something can
+    mark: Callable[[Sequence[str]], str] = lambda streams: ""  # what stands beside every figure of these streams
+    streams: tuple[str, ...] = ()  # what the table is made from, where its rows do not say
+    method: str = ""  # the classifier of the fused model, which is *the* model; empty where there is none
+
+    @property
+    def model(self) -> str:
+        """What *the* model is called wherever it is shown."""
+        return f"{' + '.join(self.streams)} ({self.method})"
+
+    @property
+    def own_mark(self) -> str:
+        return self.mark(self.streams)
+
+    def is_model(self, row: Mapping[str, Any]) -> bool:
+        """Whether this row of a table of streams and classifiers is the model's."""
+        return bool(self.method) and (tuple(row["streams"]), row["method"]) == (self.streams, self.method)
 
 
 @dataclass(frozen=True)
@@ -27,21 +47,24 @@ class Shown:
     grid: Grid
 
 
-def shown(name: str, table: pa.Table, caution: str = "") -> Shown:
-    """The table `name` as people see it. KeyError for one that is for programs only.
-
-    `caution` says why nothing can be read into its figures, where that is so.
-    """
+def shown(name: str, table: pa.Table, reading: Reading) -> Shown:
+    """The table `name` as people see it. KeyError for one that is for programs only."""
     title, note, grid = _SHOWN[name]
-    return Shown(title, f"{caution} {note}".lstrip(), grid(table.to_pylist(), bool(caution)))
+    caution = "" if name == "svm" else reading.caution  # the search looks at no test video
+    return Shown(title, f"{caution} {note}".lstrip(), grid(table.to_pylist(), reading))
 
 
-def render(name: str, table: pa.Table, made_by: str, caution: str = "") -> str:
+def render(name: str, table: pa.Table, made_by: str, reading: Reading) -> str:
     """The Markdown of the table `name`; empty for a table that is for programs only."""
     if name not in _SHOWN:
         return ""
-    found = shown(name, table, caution)
+    found = shown(name, table, reading)
     return "\n\n".join([f"# {found.title}", escape(made_by), found.note, markdown(found.grid)]) + "\n"
+
+
+def worst_first(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The one order of classes: the worst first, equals by name, and last those without a test video."""
+    return sorted(rows, key=lambda row: (row["top1"] is None, row["top1"] or 0.0, row["label"]))
 
 
 def figure(row: Mapping[str, Any], name: str) -> str:
@@ -59,47 +82,8 @@ def verdict(low: float | None, high: float | None, too_few: bool) -> str:
     return "better" if low > 0 else "worse"
 
 
-_JUDGED = (
-    "A labelled video without what a row needs counts as wrong, in validation as in test; judged is how many test "
-    "videos had it. "
-)
-_ABLATION_NOTE = (
-    "softmax: of one stream, its recurrent network's own head; of several, a softmax layer on their embeddings. "
-    "svm: the linear SVM on them. average: the mean of the streams' softmax outputs. Every row has the normalisation, "
-    "L2 weight and rule for missing streams that are its own best on validation. 'svm, refitted', with fusion.refit: "
-    "the fused SVM fitted again on train and validation together; it has no validation figure, and had more to "
-    "learn from than the other rows. The row marked best is the best on validation, the test split having no say. "
-    + _JUDGED
-    + INTERVAL
-)
-_TABLE1_NOTE = (
-    "The row marked best is the best on validation, the test split having no say, of the rows of which no seed was "
-    "stopped or failed: the seeds that others have left were chosen by how they did. Differences are of test top-1 "
-    "from that row; a row is better or worse than it where the interval misses 0. Intervals are not adjusted for so "
-    "many comparisons, so one in twenty would miss 0 by chance. "
-    "The paper's own figures are for the 101 classes of UCF101, split 1. " + _JUDGED + INTERVAL
-)
-_SVM_NOTE = (
-    "Fitted on the training videos, chosen on the validation videos, whose groups no network was fitted on; the test "
-    "split has no part in it. lambda is the L2 weight of lambda |w|^2 + mean hinge loss, 0.01 in the paper. Of equals "
-    "the one with the most streams is taken, then the lambda nearest to the paper's. A deviation (sd) is that of the "
-    "seeds. Fusion uses the row marked chosen."
-)
-_TABLE2_NOTE = (
-    "The paper's figures are for UCF101, split 1, with pretrained networks; checked is what the systems' own papers "
-    "report. They are comparable with the figures here only where data and weights are the same. The row marked chosen "
-    "is the way to judge that is best on validation, by which a system is compared; a way that is called like a stream "
-    "is that stream's network alone. Differences are of test top-1 from the proposed model; a row is better or worse "
-    "than it where the interval misses 0. What multi-stream learns on validation is judged there by folds of groups, "
-    "too strictly where a class has few groups. Its weights are free, or pulled to a prior that its networks' errors "
-    "make, or both that and sparse; with one group of validation videos only the mean is judged. "
-    "A system that is out of date has judged other videos than there are now; run `actionrec baseline` again. "
-    "'svm, refitted' was fitted on validation videos too, which no baseline was. " + _JUDGED + INTERVAL
-)
-
-
-def _ablation(rows: list[dict[str, Any]], too_few: bool) -> Grid:
-    columns = ["streams", "classifier", "judged", "validation top-1", "test top-1", "sd", "95 %", "test top-5", "best"]
+def _ablation(rows: list[dict[str, Any]], reading: Reading) -> Grid:
+    columns = ["streams", "classifier", "judged", "validation top-1", "test top-1", "sd", "95 %", "test top-5", ""]
     return Grid(
         columns,
         [
@@ -107,22 +91,21 @@ def _ablation(rows: list[dict[str, Any]], too_few: bool) -> Grid:
                 " + ".join(row["streams"]),
                 row["method"],
                 row["n_judged"],
-                percent(row["val_top1"]),
-                percent(row["top1"]),
-                percent(row["top1_sd"]),
-                _interval(row, "top1"),
-                percent(row["top5"]),
-                "best" if row["best_on_validation"] else None,
+                *_top1(row, mark := reading.mark(row["streams"])),
+                share(row["top5"], mark),
+                _said(**{"best on validation": row["best_on_validation"], "the model": reading.is_model(row)}),
             ]
             for row in rows
         ],
-        f"The largest class is {rows[0]['majority']:.1%} of the {rows[0]['n_test']} test videos.",
+        f"The largest class is {percent(rows[0]['majority'])} of the {rows[0]['n_test']:,} test videos.",
+        _place(map(reading.is_model, rows)),
     )
 
 
-def _table1(rows: list[dict[str, Any]], too_few: bool) -> Grid:
+def _table1(rows: list[dict[str, Any]], reading: Reading) -> Grid:
     missing = [row["model"] for row in rows if row["status"] == NOT_RUN]
     rows = [row for row in rows if row["status"] != NOT_RUN]
+    mark = reading.own_mark
     columns = ["model", "hidden units", "parameters", "seeds", "judged", "validation top-1", "test top-1", "sd", "95 %"]
     columns += ["test top-5", "sd", "paper top-1", "paper top-5", "difference", "95 %", "than the best"]
     columns += ["epochs", "s an epoch", ""]
@@ -135,27 +118,24 @@ def _table1(rows: list[dict[str, Any]], too_few: bool) -> Grid:
                 row["parameters"],
                 len(row["seeds"]) or None,
                 row["n_judged"],
-                *(percent(row[name]) for name in ("val_top1", "top1", "top1_sd")),
-                _interval(row, "top1"),
-                *(percent(row[name]) for name in ("top5", "top5_sd")),
-                *(percent(row[name], 2) for name in ("paper_top1", "paper_top5")),
-                percent(row["difference"]),
-                _interval(row, "difference"),
-                None if row["difference"] is None else _verdict(row, too_few),
+                *_top1(row, mark),
+                *(share(row[name], mark) for name in ("top5", "top5_sd")),
+                *(share(row[name], digits=2) for name in ("paper_top1", "paper_top5")),
+                *_difference(row, reading, mark),
                 row["epochs"],
                 row["seconds_per_epoch"],
-                "; ".join(
-                    ["best on validation"] * row["best_on_validation"] + [row["status"]] * (row["status"] != "done")
-                ),
+                _said(**{"best on validation": row["best_on_validation"], row["status"]: row["status"] != "done"}),
             ]
             for row in rows
         ],
         f"Not run: {', '.join(missing)}." if missing else "",
+        _place(bool(row["best_on_validation"]) for row in rows),
     )
 
 
-def _svm(rows: list[dict[str, Any]], too_few: bool) -> Grid:
+def _svm(rows: list[dict[str, Any]], reading: Reading) -> Grid:
     columns = ["streams", "normalization", "lambda", "validation top-1", "sd", ""]
+    ordered = sorted(rows, key=lambda row: (not row["chosen"], -row["val_top1"]))
     return Grid(
         columns,
         [
@@ -163,16 +143,16 @@ def _svm(rows: list[dict[str, Any]], too_few: bool) -> Grid:
                 " + ".join(row["streams"]),
                 row["normalization"],
                 row["l2"],
-                percent(row["val_top1"]),
-                percent(row["val_top1_sd"]),
-                "; ".join(["chosen"] * row["chosen"] + ["not converged"] * (not row["converged"])),
+                *(share(row[name], reading.mark(row["streams"])) for name in ("val_top1", "val_top1_sd")),
+                _said(chosen=row["chosen"], **{"not converged": not row["converged"]}),
             ]
-            for row in sorted(rows, key=lambda row: (not row["chosen"], -row["val_top1"]))
+            for row in ordered
         ],
+        marked=_place(bool(row["chosen"]) for row in ordered),
     )
 
 
-def _table2(rows: list[dict[str, Any]], too_few: bool) -> Grid:
+def _table2(rows: list[dict[str, Any]], reading: Reading) -> Grid:
     left_out = {status: [row["system"] for row in rows if row["status"] == status] for status in (NOT_RUN, OUT_OF_DATE)}
     columns = ["system", "type", "paper's streams", "pre-training", "paper top-1", "checked", "way", "streams here"]
     columns += ["settings", "seeds"]
@@ -187,16 +167,14 @@ def _table2(rows: list[dict[str, Any]], too_few: bool) -> Grid:
                 row["settings"],
                 len(row["seeds"] or ()) or None,
                 row["n_judged"],
-                *(percent(row[name]) for name in ("val_top1", "top1", "top1_sd")),
-                _interval(row, "top1") if row["method"] else None,
-                percent(row["difference"]),
-                None if row["difference"] is None else _interval(row, "difference"),
-                None if row["difference"] is None else _verdict(row, too_few),
-                "chosen" if row["chosen"] else None,
+                *_top1(row, mark := reading.mark(row["streams"]) if row["streams"] else ""),
+                *_difference(row, reading, mark),
+                _said(chosen=row["chosen"], **{"the model": row["name"] == PROPOSED and row["method"] is not None}),
             ]
             for place, row in enumerate(rows)
         ],
         " ".join(f"{status.capitalize()}: {', '.join(names)}." for status, names in left_out.items() if names),
+        _place(row["name"] == PROPOSED for row in rows),
     )
 
 
@@ -205,31 +183,53 @@ def _once(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], place: int)
     names = ("system", "type", "paper_streams", "pretraining")
     if place and rows[place - 1]["system"] == row["system"]:
         return [None] * (len(names) + 2)
-    return [*(row[name] for name in names), percent(row["paper_top1"]), row["checked"]]
+    return [*(row[name] for name in names), share(row["paper_top1"]), row["checked"]]
 
 
-def _classes(rows: list[dict[str, Any]], too_few: bool) -> Grid:
+def _classes(rows: list[dict[str, Any]], reading: Reading) -> Grid:
     columns = ["class", "test videos", "top-1", "most often mistaken for", "so often"]
-    ordered = sorted(rows, key=lambda row: (row["top1"] is None, row["top1"]))
+    mark = reading.own_mark
     return Grid(
         columns,
-        [[row["label"], row["n_test"], percent(row["top1"]), row["mistaken_for"], row["mistaken"]] for row in ordered],
+        [
+            [row["label"], row["n_test"], share(row["top1"], mark), row["mistaken_for"], row["mistaken"]]
+            for row in worst_first(rows)
+        ],
     )
 
 
-def _verdict(row: Mapping[str, Any], too_few: bool) -> str:
-    return verdict(row["difference_low"], row["difference_high"], too_few)
+def _top1(row: Mapping[str, Any], mark: str) -> list[Measured | None]:
+    """Four cells: validation top-1, test top-1, its deviation and its interval."""
+    return [*(share(row[name], mark) for name in ("val_top1", "top1", "top1_sd")), _interval(row, "top1", mark)]
 
 
-def _interval(row: Mapping[str, Any], name: str) -> str | None:
+def _difference(row: Mapping[str, Any], reading: Reading, mark: str) -> list[object]:
+    """Three cells: the difference, its interval, and what that says."""
+    if row["difference"] is None:
+        return [None] * 3
+    said = verdict(row["difference_low"], row["difference_high"], bool(reading.caution))
+    return [share(row["difference"], mark), _interval(row, "difference", mark), said]
+
+
+def _interval(row: Mapping[str, Any], name: str, mark: str) -> Measured | None:
+    """None where all groups agree: that shows no spread."""
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return None if low == high else f"{100 * low:.1f} to {100 * high:.1f} %"  # of groups that all agree: no interval
+    return None if low == high else Measured(f"{100 * low:.1f} to {100 * high:.1f} %", mark)
+
+
+def _said(**words: bool | None) -> str | None:
+    return "; ".join(word for word, is_so in words.items() if is_so) or None
+
+
+def _place(found: Iterable[bool]) -> int | None:
+    """Which row is the first of which it is so."""
+    return next((place for place, is_so in enumerate(found) if is_so), None)
 
 
 _SHOWN = {
-    "ablation": ("Streams and ways to fuse them", _ABLATION_NOTE, _ablation),
-    "table1": ("Table I: recurrent networks", _TABLE1_NOTE, _table1),
-    "table2": ("Table II: the systems", _TABLE2_NOTE, _table2),
-    "svm": ("The search over the SVM", _SVM_NOTE, _svm),
-    "classes": ("Test accuracy by class", "Of the first seed.", _classes),
+    "ablation": ("Streams and ways to fuse them", notes.ABLATION, _ablation),
+    "table1": ("Table I: recurrent networks", notes.TABLE1, _table1),
+    "table2": ("Table II: the systems", notes.TABLE2, _table2),
+    "svm": ("The search over the SVM", notes.SVM, _svm),
+    "classes": ("Test accuracy by class", notes.CLASSES, _classes),
 }

@@ -16,9 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from actionrec.show.words import short
+
 INK = "#7f8081"  # stands for the page's text colour until the SVG is written
 FIRST, SECOND, THIRD = "#3b82c4", "#d9822b", "#3d9a6b"  # told apart by colour-blind eyes, on black and on white
-NAMED_CLASSES = 24  # more names than these cannot be told apart in a legend
 BAR_INCHES = 0.24
 _OPENING = r'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="\1">'
 
@@ -27,7 +28,7 @@ _STYLE: Any = {
     "text.parse_math": False,
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 9.0,
+    "font.size": 10.0,  # a drawing of four inches fills a telephone, and is shown about as large as it is
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
@@ -85,66 +86,19 @@ def table1(rows: Sequence[Mapping[str, Any]]) -> str:
     return intervals("table1", figures, best) if figures else ""
 
 
-def curves(name: str, networks: Mapping[str, Sequence[Mapping[str, float]]]) -> str:
-    """Loss by epoch of each network on training and validation, the epoch that was kept marked."""
-    columns = min(2, len(networks))
-    lines = -(-len(networks) // columns)
-    with _plot(name, 7, 2.3 * lines) as plot:
-        for axes, (title, history) in zip(
-            plot.figure.subplots(lines, columns, squeeze=False).flat, networks.items(), strict=False
-        ):
-            epochs = np.arange(1, len(history) + 1)
-            for key, colour, label in (("train_loss", FIRST, "training"), ("val_loss", SECOND, "validation")):
-                axes.plot(epochs, [epoch[key] for epoch in history], color=colour, label=label)
-            best = int(np.argmin([epoch["val_loss"] for epoch in history]))
-            axes.plot(best + 1, history[best]["val_loss"], "o", color=SECOND, markersize=5)
-            axes.set_title(title, fontsize=9)
-            axes.set_xlabel("epoch")
-            axes.set_ylabel("loss")
-            axes.legend(fontsize=8)
-        for axes in plot.figure.axes[len(networks) :]:
-            axes.remove()
-    return plot.svg
-
-
-def bars(name: str, values: Mapping[str, float], unit: str) -> str:
-    """A share for each label, in per cent."""
-    with _plot(name, 7, 0.7 + BAR_INCHES * len(values)) as plot:
+def curves(name: str, history: Sequence[Mapping[str, float]]) -> str:
+    """A network's loss by epoch on training and validation, the epoch that was kept marked."""
+    with _plot(f"curves-{name}", 3.4, 2.3) as plot:
         axes = plot.figure.subplots()
-        axes.barh(range(len(values)), [100 * value for value in values.values()], color=FIRST, height=0.7)
-        axes.set_yticks(range(len(values)), list(values))
-        axes.set_xlim(0, 100)
-        axes.invert_yaxis()
-        axes.set_xlabel(unit)
-    return plot.svg
-
-
-def confusion(name: str, labels: Sequence[str], share_CC: NDArray[np.float64]) -> str:
-    """The share of each class's videos (rows) that were taken for each class (columns)."""
-    side = min(7.0, 2.5 + 0.28 * len(labels))
-    with _plot(name, side, side) as plot:
-        axes = plot.figure.subplots()
-        axes.imshow(share_CC, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-        shown = range(len(labels)) if len(labels) <= NAMED_CLASSES else []
-        axes.set_xticks(shown, [labels[place] for place in shown], rotation=90, fontsize=8)
-        axes.set_yticks(shown, [labels[place] for place in shown], fontsize=8)
-        axes.set_xlabel("taken for")
-        axes.set_ylabel("class")
-    return plot.svg
-
-
-def scatter(name: str, points_N2: NDArray[np.float64], labels: Sequence[str], classes: Sequence[str]) -> str:
-    """A point a video, coloured by class; classes are named where there are few enough to tell apart."""
-    with _plot(name, 7, 5) as plot:
-        axes = plot.figure.subplots()
-        colours = matplotlib.colormaps["tab20" if len(classes) <= 20 else "gist_rainbow"]
-        for place, label in enumerate(classes):
-            own = np.array([each == label for each in labels])
-            colour = colours(place if len(classes) <= 20 else place / len(classes))
-            axes.scatter(points_N2[own, 0], points_N2[own, 1], s=14, color=[colour], label=label, linewidths=0)
-        axes.set_axis_off()
-        if len(classes) <= NAMED_CLASSES:
-            axes.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.5)
+        epochs = np.arange(1, len(history) + 1)
+        for key, colour, label in (("train_loss", FIRST, "training"), ("val_loss", SECOND, "validation")):
+            axes.plot(epochs, [epoch[key] for epoch in history], color=colour, label=label)
+        best = int(np.argmin([epoch["val_loss"] for epoch in history]))
+        axes.plot(best + 1, history[best]["val_loss"], "o", color=SECOND, markersize=5)
+        axes.set_title(short(name, 40), fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.legend()
     return plot.svg
 
 
@@ -152,7 +106,7 @@ def motion(
     name: str, times_s: NDArray[np.float64], motion_px: NDArray[np.float64], taken_s: Mapping[str, NDArray[np.float64]]
 ) -> str:
     """A clip's mean displacement over time, and the moments that each way of sampling took."""
-    with _plot(name, 7, 2.6) as plot:
+    with _plot(name, 4.1, 2.4) as plot:
         curve, below = plot.figure.subplots(2, sharex=True, height_ratios=(3, 1))
         curve.fill_between(times_s, motion_px, color=FIRST, alpha=0.25, linewidth=0)
         curve.plot(times_s, motion_px, color=FIRST)

@@ -1,4 +1,4 @@
-"""Numbers of things, lengths of time and sizes in words."""
+"""Numbers of things, lengths of time and sizes in words, and names cut to a length."""
 
 BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
@@ -35,3 +35,11 @@ def rate(per_s: float, things: str) -> str:
 def _short(number: float) -> str:
     """Two digits below ten, whole numbers above."""
     return f"{number:,.0f}" if number >= 9.95 else f"{number:.2g}"
+
+
+def short(text: str, most: int = 28) -> str:
+    """A name of at most `most` characters: what is too long loses its middle, for names of a kind begin alike."""
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2
+    return f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"

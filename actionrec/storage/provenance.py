@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Sequence
 
 from actionrec import __version__
+from actionrec.catalog.evidence import caution
 from actionrec.config import WITH_SPLITS
 from actionrec.errors import InputError
+from actionrec.show.evaluation import REFITTED, Reading
 from actionrec.storage import layout
 from actionrec.storage.root import Root, record
 from actionrec.storage.streams import STREAMS, imported, networks, random_networks
+
+SAYING_NOTHING = ("videos", "clips", "data")  # folders that are called so are told apart by the one above
 
 
 def digest(value: object) -> str:
@@ -24,10 +28,12 @@ def dataset(root: Root) -> str:
     splits = Counter(catalog["split"].to_pylist())
     classes = len(set(catalog["label"].to_pylist()) - {None})
     groups = len(set(catalog["group"].to_pylist()))
-    sizes = ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test"))
-    name = str(root.config.data.source).rstrip("/").rpartition("/")[2]
+    sizes = ", ".join(f"{splits[name]:,} {name}" for name in ("train", "val", "test"))
+    *_, folder, name = "/", *str(root.config.data.source).rstrip("/").split("/")
+    if name in SAYING_NOTHING:
+        name = f"{folder}/{name}"
     official = f", split {root.config.data.split}" if root.config.data.dataset in WITH_SPLITS else ""
-    return f"{name}{official}: {sizes} videos, {classes} classes, {groups} groups"
+    return f"{name}{official}: {sizes} videos, {classes:,} classes, {groups:,} groups"
 
 
 def weights(root: Root, streams: Sequence[str] = ()) -> str:
@@ -68,6 +74,33 @@ def _descriptions(root: Root) -> dict[str, str]:
                 f"{root.store.url}/{key}: not a record of weights ({error}); delete it and run again"
             ) from None
     return found
+
+
+def mark(root: Root, streams: Sequence[str] = ()) -> str:
+    """What has to stand beside every figure of these streams, by default the fused ones: "random", or nothing."""
+    return "random" if random_networks(root.config, streams or root.config.streams) else ""
+
+
+def fused(root: Root) -> tuple[tuple[str, ...], str] | None:
+    """The streams of the fused model and its classifier as tables name it; None where there is no model.
+
+    InputError where its description is damaged.
+    """
+    key = f"{layout.model(layout.FUSION)}config.json"
+    try:
+        described = json.loads(root.output.read(key))
+        return tuple(described["widths"]), REFITTED if described.get("refitted") else "svm"
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{root.output.url}/{key}: damaged; use --replace fusion") from None
+
+
+def reading(root: Root, streams: Sequence[str] = ()) -> Reading:
+    """How the figures of a table are to be read that is made from these streams, by default the fused model's."""
+    model = fused(root)
+    own, method = model or (root.config.streams, "")
+    return Reading(caution(root.catalog()), lambda names: mark(root, names), tuple(streams or own), method)
 
 
 def paragraph(root: Root) -> str:

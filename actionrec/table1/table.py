@@ -218,7 +218,7 @@ def _write(root: Root, table: pa.Table, fingerprint: str) -> None:
         f"Seeds: {', '.join(map(str, root.config.seeds))}. Sweep: {fingerprint}."
     )
     files = {
-        layout.table("table1", "md"): render("table1", table, made_by, caution(root.catalog())).encode(),
+        layout.table("table1", "md"): render("table1", table, made_by, provenance.reading(root, [stream])).encode(),
         layout.table("table1", "svg"): plots.table1(table.to_pylist()).encode(),
         layout.table("table1"): schema.to_parquet(table, fingerprint),
     }

@@ -18,7 +18,6 @@ from actionrec.storage.stages import BASELINES
 from actionrec.training.spec import TrainingSpec
 
 PUBLISHED = Path(__file__).with_name("table2.csv")  # as the paper prints it, and what other papers say of the figures
-PROPOSED = "proposed"
 
 Sequences = Mapping[str, NDArray[np.float32]]  # stream -> [L, E], of the streams that a video has
 Score = Callable[[Sequences], NDArray[np.float64]]  # -> [S, C]: a row for each of a system's networks, NaN: cannot

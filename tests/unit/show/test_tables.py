@@ -2,7 +2,7 @@
 
 import pytest
 
-from actionrec.show.tables import Grid, escape, markdown, percent
+from actionrec.show.tables import Grid, Measured, escape, markdown, measured, percent, share
 
 
 def test_a_table_by_hand() -> None:
@@ -31,3 +31,17 @@ def test_a_name_means_nothing(name: str, shown: str) -> None:
 
 def test_percent() -> None:
     assert percent(0.8125) == "81.2 %" and percent(0.0) == "0.0 %" and percent(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(1234567, "1,234,567"), (7, "7"), (1234.5, "1,234"), (0.123456, "0.1235"), (1e-05, "1e-05"), (60.0, "60")],
+)
+def test_numbers_have_one_format(value: float, shown: str) -> None:
+    assert markdown(Grid(["n"], [[value]])).splitlines()[2] == f"| {shown} |"
+    assert str(measured(value)) == shown
+
+
+def test_what_a_figure_is_misread_without_stands_in_its_cell() -> None:
+    text = markdown(Grid(["top-1", "score"], [[share(0.5, "random"), measured(None)], [None, Measured("1.2")]]))
+    assert text.splitlines()[1:] == ["| ---: | ---: |", "| 50.0 % (random) |  |", "|  | 1.2 |"]

@@ -3,7 +3,7 @@
 import pytest
 
 from actionrec.show import words
-from actionrec.show.words import counted
+from actionrec.show.words import counted, short
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 trials"), (1, "1 trial"), (2, "2 trials"), (1200, "1,200 trials")])
@@ -26,3 +26,8 @@ def test_a_rate_below_one_a_second_is_how_long_one_takes() -> None:
     said = [words.rate(rate, things) for rate, things in ((12.4, "videos"), (1, "clips"), (1 / 12, "epochs"))]
     assert said == ["12 videos/s", "1 clips/s", "12 s an epoch"]
     assert words.rate(1 / 150, "trials") == "2.5 min a trial"
+
+
+def test_what_is_too_long_keeps_its_ends() -> None:
+    assert short("Archery", 7) == "Archery" and short("abcdefghij", 6) == "abc…ij"
+    assert len(short("x" * 200)) == 28

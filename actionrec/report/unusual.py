@@ -1,0 +1,98 @@
+"""The most unusual videos, split at the threshold, and how well held-out classes stood out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from actionrec import schema
+from actionrec.report.findings import IMPORTED, Findings
+from actionrec.show import strips
+from actionrec.show.gallery import Gallery
+from actionrec.show.page import Block
+from actionrec.show.parts import Scale, Table
+from actionrec.show.tables import Grid, Measured, measured, number
+from actionrec.show.words import counted
+from actionrec.storage import provenance
+
+ABOVE, BELOW = 18, 6  # how many are shown on each side of the threshold
+LISTED = 24
+LINES = 800  # of the scale
+Row = Mapping[str, Any]  # of schema.ANOMALY
+
+
+def anomaly(findings: Findings) -> list[Block]:
+    """All scores on one scale, then those above the threshold and the next below it."""
+    if (table := findings.table("anomaly", schema.ANOMALY)) is None:
+        return []
+    table = table.filter(pc.is_valid(table["score"]))  # the highest scores first, as it is stored
+    if not table.num_rows:
+        return [Block(text=["No video has a score."])]
+    mark = provenance.mark(findings.root)
+    count = int(pc.sum(table["anomalous"]).as_py() or 0)
+    above, below = (side.to_pylist() for side in (table.slice(0, min(count, ABOVE)), table.slice(count, BELOW)))
+    text = (
+        "How badly an autoencoder of the normal videos rebuilds each video's embedding; the threshold is the "
+        f"{findings.root.config.anomaly.quantile:g} quantile of the normal validation videos."
+    )
+    sides = ((f"Above the threshold: {count:,}", above), ("The nearest below it", below))
+    shown = [_side(findings, heading, side, mark) for heading, side in sides if side]
+    listed = _listed(table.slice(0, LISTED).to_pylist(), mark)
+    return [
+        _on_a_scale(text, table),
+        *shown,
+        *_absent(findings, [*above, *below]),
+        listed,
+        *_held_out(findings, mark),
+    ]
+
+
+def _on_a_scale(text: str, table: pa.Table) -> Block:
+    """A line a video; of many videos, a line for every so many."""
+    every = -(-table.num_rows // LINES)
+    rows = table.take(list(range(0, table.num_rows, every))).select(["score", "split"]).to_pylist()
+    threshold, highest = table["threshold"][0].as_py(), table["score"][0].as_py()
+    end = 1.02 * max(threshold, highest)
+    scale = Scale(
+        strips.scale([(row["score"], row["split"] or "") for row in rows], threshold, end),
+        f"The scores of {counted(table.num_rows, 'video')} on a scale from 0, and the threshold",
+        ("0", f"highest {number(highest)}"),
+        round(100 * threshold / end, 2) if end else 0.0,
+        f"threshold {number(threshold)}",
+    )
+    some = f" There is one for every {counted(every, 'video')}." if every > 1 else ""
+    return Block(text=[text], parts=[scale], note=f"A line is a video, a long one a test video.{some}")
+
+
+def _side(findings: Findings, heading: str, rows: Sequence[Row], mark: str) -> Block:
+    said = {
+        row["video_id"]: [
+            *([("is", row["label"])] if row["label"] is not None else []),
+            ("split", row["split"] or "none"),
+            ("score", measured(row["score"], mark) or Measured("")),
+        ]
+        for row in rows
+    }
+    return Block(heading, parts=[Gallery(findings.pictures(said))])
+
+
+def _absent(findings: Findings, rows: Sequence[Row]) -> list[Block]:
+    why = findings.absences([row["video_id"] for row in rows]) if findings.has_videos else [IMPORTED]
+    return [Block(text=why)] if why else []
+
+
+def _listed(rows: Sequence[Row], mark: str) -> Block:
+    columns = ["video_id", "label", "split", "score", "threshold", "anomalous"]
+    figures = ("score", "threshold")
+    cells = [[measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]
+    return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos")], folded=True)
+
+
+def _held_out(findings: Findings, mark: str) -> list[Block]:
+    if (held := findings.table("anomaly_holdout", schema.ANOMALY_HOLDOUT)) is None:
+        return []
+    names = [name for name in held.column_names if name != "seeds"]
+    counts = ("class", "networks_saw_class", *(name for name in names if name.startswith("n_")))
+    cells = [[row[name] if name in counts else measured(row[name], mark) for name in names] for row in held.to_pylist()]
+    return [Block("Classes that were held out", parts=[Table(Grid(names, cells), "Classes that were held out")])]

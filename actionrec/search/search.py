@@ -9,8 +9,8 @@ from actionrec.report.stills import NoFrame, frames_of
 from actionrec.search.catalogued import Asked, Searched, ask, read_catalogued
 from actionrec.search.pairs import EXACT_VIDEOS, Pairs, near_pairs, usual_threshold
 from actionrec.search.space import nearest
+from actionrec.show.gallery import shrunk
 from actionrec.show.neighbors import Neighbor, html
-from actionrec.show.page import Thumbnail, thumbnail
 from actionrec.storage import layout
 from actionrec.storage.root import Root
 from actionrec.storage.store import named_file
@@ -46,13 +46,12 @@ def write_page(root: Root, found: Nearest, out: str | None) -> str:
     """Write the page of thumbnails, by default under the root; where it lies."""
     wanted = [each.video_id for each in found.neighbors]
     frames = frames_of(root, dict.fromkeys([*wanted, *([found.asked.name] if found.asked.place is not None else [])]))
-    shown: dict[str, Thumbnail | str] = {
-        video_id: frame.why if isinstance(frame, NoFrame) else thumbnail(frame[0], video_id)
-        for video_id, frame in frames.items()
+    shown: dict[str, bytes | str] = {
+        video_id: frame.why if isinstance(frame, NoFrame) else shrunk(frame[0]) for video_id, frame in frames.items()
     }
     name, middle_HWC = found.asked.name, found.asked.middle_HWC
     if found.asked.place is None:
-        shown[name] = f"{name}: it has no frames" if middle_HWC is None else thumbnail(middle_HWC, name)
+        shown[name] = f"{name}: it has no frames" if middle_HWC is None else shrunk(middle_HWC)
     page = html(name, found.neighbors, shown, about(found.videos, found.compared)).encode()
     store, key = (root.output, layout.SEARCH) if out is None else named_file(out, root.config.storage)
     store.put(key, page)

@@ -13,8 +13,8 @@ import pytest
 from actionrec import schema
 from actionrec.search import pairs
 from actionrec.search.search import duplicates, search, write_page
+from actionrec.show.gallery import shrunk
 from actionrec.show.neighbors import Neighbor, html
-from actionrec.show.page import Thumbnail, thumbnail
 from actionrec.storage import layout
 from actionrec.storage.embeddings import read_embeddings
 from actionrec.storage.root import Root, open_root
@@ -79,11 +79,10 @@ def test_search_prints_rows_alone_and_writes_a_page(
 
 def test_the_page_holds_no_script_and_escapes_every_name() -> None:
     bad = '<script>alert("x")</script>' + "я" * 200
-    frame = thumbnail(np.zeros((24, 32, 3), np.uint8), bad)
-    shown: dict[str, Thumbnail | str] = {bad: frame, "b": bad}
+    shown: dict[str, bytes | str] = {bad: shrunk(np.zeros((24, 32, 3), np.uint8)), "b": bad}
     page = html(bad, [Neighbor(bad, 0.1, bad, bad, bad), Neighbor("b", 0.2, None, "g", None)], shown, bad)
     assert "<script" not in page and page.count("&lt;script&gt;") > 5
-    assert page.count("data:image/jpeg;base64,") == 2 and "http" not in page.replace("http-equiv", "")
+    assert page.count("data:image/webp;base64,") == 2 and "http" not in page.replace("http-equiv", "")
 
 
 def test_duplicates_lists_copies_across_splits_first_and_none_within_a_group(

@@ -367,11 +367,10 @@ def report(root: "Root") -> None:
 
 def predict(root: "Root", videos: Sequence[str], form: str) -> None:
     """`form`: json, csv, or for people."""
-    from actionrec.predict import Predictor, refuse_unfit
+    from actionrec.predict import Predictor
     from actionrec.show import predictions, rows
     from actionrec.storage.asked import videos_asked
 
-    refuse_unfit(root)
     asked, failed = videos_asked(videos, root.config.storage), 0  # before networks are loaded, which takes long
     with console.err.status("loading the networks") as status, Predictor(root) as predictor:
         rows.begin(form, predictions.COLUMNS)

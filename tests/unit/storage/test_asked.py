@@ -59,9 +59,12 @@ def test_a_pattern_is_the_videos_that_match(folder: Path, bucket: str, pattern: 
     assert asked(f"{bucket}/{pattern}") == [f"{bucket}/clips/{name}" for name in names]
 
 
-def test_each_video_comes_once_where_it_is_named_first(folder: Path) -> None:
+def test_each_video_comes_once_where_it_is_named_first(folder: Path, bucket: str) -> None:
     found = asked("clips/sub/c.mkv", "clips", folder / "b.mp4", "clips/../clips/a.AVI", "clips/*.mp4")
     assert found == ["clips/sub/c.mkv", *(f"clips/{name}" for name in VIDEOS if name != "sub/c.mkv")]
+    assert asked(f"{bucket}/clips/b.mp4", f"{bucket}/clips/*.mp4") == [
+        f"{bucket}/clips/{n}" for n in ("b.mp4", "x[1].mp4")
+    ]
 
 
 def test_a_name_that_is_there_is_no_pattern_and_needs_no_extension(folder: Path, bucket: str) -> None:

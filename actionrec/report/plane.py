@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from actionrec import schema
 from actionrec.report.findings import Findings
@@ -94,6 +92,9 @@ def _joined(vectors: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
 
 def _tsne(vectors_ND: NDArray[np.float32]) -> NDArray[np.float64]:
     """[N, 2]. PCA to 50 numbers first, as is usual: t-SNE only needs who is near whom."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     small = PCA(min(50, *vectors_ND.shape), random_state=0).fit_transform(vectors_ND)
     perplexity = min(30.0, (len(small) - 1) / 3)
     found: NDArray[np.float64] = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(small)

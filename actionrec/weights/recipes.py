@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from actionrec.config import Config
+from actionrec.config import DIS, Config
 from actionrec.errors import InputError
-from actionrec.features.flow import DIS, load_ptlflow
+from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
 from actionrec.features.vggish import PCA, build_vggish, random_vggish
 from actionrec.weights.published import PublishedFile, hub_source, load_plain, obtain, url_source
@@ -93,6 +92,8 @@ def _random_flow(name: str, seed: int) -> Tensors:
 
 
 def _frame_source(name: str) -> PublishedFile:
+    import timm
+
     build_frame_cnn(name)  # refuses an unknown name or tag
     published = timm.get_pretrained_cfg(name)
     if published is not None and published.hf_hub_id:
@@ -103,6 +104,8 @@ def _frame_source(name: str) -> PublishedFile:
 
 
 def _pretrained_frame(name: str, size: int) -> Tensors:
+    import timm
+
     path = obtain(_frame_source(name))
 
     def filled(seed: int) -> nn.Module:

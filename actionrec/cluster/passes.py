@@ -9,7 +9,7 @@ from ray import cloudpickle
 
 from actionrec.cluster.actor import _Actor
 from actionrec.cluster.board import Board, Poll, beside_the_driver, why
-from actionrec.cluster.session import Cluster, cores
+from actionrec.cluster.session import Cluster, cores, hush
 from actionrec.cluster.watcher import Watcher
 from actionrec.config import Config
 from actionrec.errors import ActionrecError, InputError
@@ -38,6 +38,8 @@ def map_parts(
     store or Ray gives out; what was committed stays.
     """
     import ray.data  # half a second, and finished work has no pass
+
+    hush()
 
     on_gpu, actors = _pool(config, cluster, actor_bytes)
     size = min(len(todo), actors)

@@ -54,8 +54,7 @@ def session(verbose: bool = False) -> Iterator[Cluster]:
     joined = ray.is_initialized()
     if not joined:
         _start(verbose)
-    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL)  # errors reach us as exceptions
+    hush(verbose)
     try:
         yield _cluster()
     finally:
@@ -79,7 +78,18 @@ def kept() -> Iterator[None]:
             _end()
 
 
+def hush(verbose: bool | None = None) -> None:
+    """Have Ray's loggers say what this session wants of them, to be called again where another of Ray's libraries has
+    been imported since: importing one sets its logger anew. None: what the session was opened with."""
+    global _level
+    if verbose is not None:
+        _level = logging.INFO if verbose else logging.CRITICAL  # errors reach us as exceptions
+    for name in ("ray", "ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(_level)
+
+
 _keep = False
+_level = logging.CRITICAL
 _over = threading.Event()  # the session that was started last
 _word: LastWord | None = None  # while a session that was started here lasts
 

@@ -13,15 +13,14 @@ class Kind:
     """One tool. Its file here has its name."""
 
     module: str  # what it is to Python
-    extra: str  # of this package, that installs it; empty: it is always there
     server: tuple[str, ...] = ()  # environment variables one of which names a server that keeps what it is told
 
 
 KINDS = {
-    "tensorboard": Kind("tensorboardX", ""),
-    "mlflow": Kind("mlflow", "mlflow", ("MLFLOW_TRACKING_URI",)),
-    "wandb": Kind("wandb", "wandb", ("WANDB_API_KEY",)),
-    "trackio": Kind("trackio", "trackio", ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")),
+    "tensorboard": Kind("tensorboardX"),
+    "mlflow": Kind("mlflow", ("MLFLOW_TRACKING_URI",)),
+    "wandb": Kind("wandb", ("WANDB_API_KEY",)),
+    "trackio": Kind("trackio", ("TRACKIO_SPACE_ID", "TRACKIO_SERVER_URL")),
 }
 COPIED = "tensorboard"  # whose files are copied to a root that is no folder
 

@@ -56,20 +56,22 @@ class Tracking:
         self._told[run.key], self._last = len(history), run.key
 
     def _begun(self) -> "list[_Feed]":
-        if self._names and not self._feeds:
-            try:
-                self._feeds = {name: _Feed(name, self._folder(name)) for name in self._names if name not in _given_up}
-            except OSError as error:
-                _give_up(self._names[0], str(error))
+        for name in self._names:
+            if name not in self._feeds and name not in _given_up:
+                try:
+                    self._feeds[name] = _Feed(name, self._folder(name))
+                except OSError as error:
+                    _give_up(name, str(error))
         return [feed for name, feed in self._feeds.items() if name not in _given_up]
 
     def _folder(self, name: str) -> Path:
         if "://" in self._store.url:
             return Path(self._files.enter_context(tempfile.TemporaryDirectory(prefix="actionrec-logs-"))) / name
-        folder = Path(self._store.url, layout.LOGS)
-        if folder.is_symlink():
-            raise OSError(f"{folder} is a link, and nothing is written through links")
-        return folder / name
+        folder = Path(self._store.url, layout.LOGS, name)
+        for place in (folder.parent, folder):
+            if place.is_symlink():
+                raise OSError(f"{place} is a link, and nothing is written through links")
+        return folder
 
     def _copy(self) -> None:
         """Event files of a root that is no folder."""

@@ -118,11 +118,14 @@ def test_a_tool_that_hangs_holds_nothing_up(
     assert "mlflow is told no more" in line and "did not take what it was told" in line
 
 
-def test_nothing_is_written_through_a_link(store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("link", ["logs", "logs/tensorboard"])
+def test_nothing_is_written_through_a_link(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str], link: str
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    Path(store.url).mkdir(exist_ok=True)
-    Path(store.url, "logs").symlink_to(elsewhere)
+    Path(store.url, link).parent.mkdir(parents=True, exist_ok=True)
+    Path(store.url, link).symlink_to(elsewhere)
     with Tracking(["tensorboard"], store) as told:
         told.told(RUN, HISTORY)
     assert "is a link" in capsys.readouterr().err and not list(elsewhere.iterdir())

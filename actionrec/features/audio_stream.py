@@ -7,7 +7,15 @@ from actionrec.config import Config
 from actionrec.errors import Reason, VideoError
 from actionrec.features.cost import Cost, counted
 from actionrec.features.extractor import Absent, DecodedVideo, Fill, Row, finite
-from actionrec.features.vggish import WIDTH, VGGish, build_vggish, example_time_s, log_mel_examples, pca_of
+from actionrec.features.vggish import (
+    WIDTH,
+    VGGish,
+    build_vggish,
+    empty_vggish,
+    example_time_s,
+    log_mel_examples,
+    pca_of,
+)
 
 
 class AudioExtractor:
@@ -16,7 +24,7 @@ class AudioExtractor:
     width = WIDTH
 
     def __init__(self, config: Config, device: str, fill: Fill) -> None:
-        network = build_vggish()
+        network = empty_vggish()
         pca = pca_of(fill(network))
         self._audio = VGGish(network, device=device, batch=config.extract.audio_batch, pca=pca)
 

@@ -16,6 +16,7 @@ from actionrec.config import DIS, Config
 from actionrec.errors import InputError
 from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
+from actionrec.features.light import load_timm, load_torchvggish
 from actionrec.features.vggish import PCA, build_vggish, random_vggish
 from actionrec.weights.published import PublishedFile, hub_source, load_plain, obtain, url_source
 from actionrec.weights.tensors import Tensors, fill, one_line
@@ -92,8 +93,7 @@ def _random_flow(name: str, seed: int) -> Tensors:
 
 
 def _frame_source(name: str) -> PublishedFile:
-    import timm
-
+    timm = load_timm()
     build_frame_cnn(name)  # refuses an unknown name or tag
     published = timm.get_pretrained_cfg(name)
     if published is not None and published.hf_hub_id:
@@ -104,8 +104,7 @@ def _frame_source(name: str) -> PublishedFile:
 
 
 def _pretrained_frame(name: str, size: int) -> Tensors:
-    import timm
-
+    timm = load_timm()
     path = obtain(_frame_source(name))
 
     def filled(seed: int) -> nn.Module:
@@ -145,9 +144,9 @@ def _pretrained_flow(name: str, checkpoint: str) -> Tensors:
 
 
 def _audio_sources(pca: bool) -> list[PublishedFile]:
-    from torchvggish.torchvggish import PCA_PARAMS, VGGISH_WEIGHTS
-
-    return [url_source("audio", url) for url in (VGGISH_WEIGHTS, *([PCA_PARAMS] if pca else []))]
+    published = load_torchvggish().torchvggish
+    urls = (published.VGGISH_WEIGHTS, *([published.PCA_PARAMS] if pca else []))
+    return [url_source("audio", url) for url in urls]
 
 
 def _pretrained_audio(pca: bool) -> Tensors:

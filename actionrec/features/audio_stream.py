@@ -11,7 +11,15 @@ from actionrec.errors import Reason, VideoError
 from actionrec.features.cost import Cost, counted
 from actionrec.features.extractor import Absent, DecodedVideo, Fill, Row, finite
 from actionrec.features.log_mel import statistics
-from actionrec.features.vggish import WIDTH, VGGish, build_vggish, example_time_s, log_mel_examples, pca_of
+from actionrec.features.vggish import (
+    WIDTH,
+    VGGish,
+    build_vggish,
+    empty_vggish,
+    example_time_s,
+    log_mel_examples,
+    pca_of,
+)
 
 LOGMEL_S = 0.003  # of a core, an example; measured
 
@@ -35,7 +43,7 @@ class AudioExtractor:
 
 
 def _vggish(config: Config, device: str, fill: Fill) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    network = build_vggish()
+    network = empty_vggish()
     pca = pca_of(fill(network))
     return VGGish(network, device=device, batch=config.extract.audio_batch, pca=pca)
 

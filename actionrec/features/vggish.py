@@ -2,8 +2,8 @@
 
 Axes: A examples, M = 96 log-mel frames of 10 ms, B = 64 mel bands, E = 128.
 
-torchvggish supplies the mel arithmetic and the architecture. It is imported late, because its resampler makes that
-slow, and its own constructor is never called, because that downloads weights.
+torchvggish supplies the mel arithmetic and the architecture. Its own constructor is never called, because that
+downloads weights.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+
+from actionrec.features.light import load_torchvggish
 
 RATE_HZ = 16_000
 EXAMPLE_S = 0.96
@@ -28,10 +30,9 @@ def log_mel_examples(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     Example k covers the time from 0.96 k s, without overlap. Audio shorter than one window of 15,600 samples is padded
     with zeros to that; a rest at the end that fills no window is dropped, as in the release. Silence is log(0.01).
     """
-    from torchvggish.vggish_input import waveform_to_examples
-
     padding = max(0, EXAMPLE_SAMPLES - len(audio))
-    examples_AMB = waveform_to_examples(np.pad(audio, (0, padding)), RATE_HZ, return_tensor=False)
+    padded = np.pad(audio, (0, padding))
+    examples_AMB = load_torchvggish().vggish_input.waveform_to_examples(padded, RATE_HZ, return_tensor=False)
     return np.ascontiguousarray(examples_AMB[:, None], dtype=np.float32)
 
 
@@ -42,10 +43,16 @@ def example_time_s(count: int) -> NDArray[np.float32]:
 
 def build_vggish() -> nn.Module:
     """VGGish up to its 128-d embedding, random weights from torch's current seed, in eval mode. Downloads nothing."""
-    from torchvggish.torchvggish import VGG, make_layers
-
-    network: nn.Module = VGG(make_layers(), postprocess=False)
+    release = load_torchvggish().torchvggish
+    network: nn.Module = release.VGG(release.make_layers(), postprocess=False)
     return network.eval()
+
+
+def empty_vggish() -> nn.Module:
+    """The same with weights that are still to be filled in, each of them: to draw 72 million takes half a second."""
+    with torch.device("meta"):
+        network = build_vggish()
+    return network.to_empty(device="cpu")
 
 
 def random_vggish(seed: int) -> nn.Module:

@@ -1,0 +1,41 @@
+"""Imports of libraries without what they load and nothing here uses, which every process would wait for."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+
+def load_timm() -> Any:
+    """The module timm, with torchvision's transforms beside it. Both import torch's compiler, and with it sympy, for a
+    second or more, to mark a few functions that it must leave alone; none of those is among the ones that run here."""
+    with (
+        _standing_in("torch._dynamo", disable=lambda function, *how, **more: function),
+        _standing_in("torch._dynamo.utils", is_compile_supported=lambda device_type: False),
+    ):
+        import timm
+    return timm
+
+
+def load_torchvggish() -> Any:
+    """The module torchvggish, whose resampler, on numba, is for sound that is not at VGGish's own rate: none here."""
+    with _standing_in("resampy"):
+        import torchvggish
+        import torchvggish.vggish_input
+    return torchvggish
+
+
+@contextlib.contextmanager
+def _standing_in(name: str, **attributes: Any) -> Iterator[None]:
+    """While the block runs an import of `name` gives a module with these attributes alone, unless the true one is
+    there; an import later on gives the true one."""
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = stand_in = ModuleType(name)
+    vars(stand_in).update(attributes)
+    try:
+        yield
+    finally:
+        del sys.modules[name]

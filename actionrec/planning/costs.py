@@ -18,7 +18,7 @@ KNOWN: Mapping[str, tuple[tuple[str, ...], Mapping[tuple[Any, ...], Cost]]] = {
         {
             ("flownet2", 320, 240, 320, 240): Cost(0, 82.6, stored_bytes=4200.0),
             ("dis", 320, 240, 320, 240): Cost(0, core_s=1 / 300, stored_bytes=4200.0),
-            ("dis", 320, 240, 80, 60): Cost(0, core_s=1 / 300, stored_bytes=262.5),
+            ("dis", 160, 120, 64, 48): Cost(0, core_s=1 / 1200, stored_bytes=168.0),
         },
     ),
     "spatial": (
@@ -27,19 +27,20 @@ KNOWN: Mapping[str, tuple[tuple[str, ...], Mapping[tuple[Any, ...], Cost]]] = {
             ("inception_resnet_v2", 299): Cost(1536, 26.308516032),
             ("inception_resnet_v2", 139): Cost(1536, 4.518236352),
             ("tf_efficientnet_lite0", 224): Cost(1280, 0.767815104),
+            ("tf_efficientnet_lite0", 128): Cost(1280, 0.250715136),
             ("resnet50", 224): Cost(2048, 8.174272512),
             ("vit_base_patch16_clip_224", 224): Cost(768, 35.126120448),
         },
     ),
     "motion": (
-        ("flow.stored_width", "flow.stored_height"),
+        ("flow.stored_width", "flow.stored_height", "motion.hidden"),
         {
-            (320, 240): Cost(2048, 8.978911232),
-            (160, 120): Cost(2048, 2.316603392),
-            (80, 60): Cost(2048, 0.602382336),
+            (320, 240, 4096): Cost(2048, 8.978911232),
+            (160, 120, 4096): Cost(2048, 2.316603392),
+            (64, 48, 512): Cost(2048, 0.34965504),
         },
     ),
-    "audio": ((), {(): Cost(128, 1.727791104)}),
+    "audio": (("audio.model",), {("vggish",): Cost(128, 1.727791104), ("logmel",): Cost(128, core_s=0.003)}),
 }
 
 

@@ -54,6 +54,10 @@ class Sampling:
     segment_s: float = knob(1.0, 0.04, 3600)  # not given in the paper; see docs/decisions
 
 
+DIS = "dis"  # the flow model that is no network: OpenCV's dense inverse search
+LOGMEL = "logmel"  # the audio model that is none: see features/log_mel.py
+
+
 @dataclass(frozen=True)
 class Flow:
     model: str = "flownet2"  # `dis`, or any model of ptlflow (IV.B)

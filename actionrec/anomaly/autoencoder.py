@@ -12,8 +12,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
-from sklearn.neighbors import NearestNeighbors
 from torch import nn
 
 from actionrec.config import Anomaly
@@ -168,6 +166,8 @@ def neighbor_score(network: Autoencoder, normal_train: Vectors, videos: Vectors,
     )
     if len(asked) == 0:
         return np.zeros(0)
+    from sklearn.neighbors import NearestNeighbors
+
     found = NearestNeighbors(n_neighbors=min(neighbors, len(known))).fit(known)
     return cast(Scores, found.kneighbors(asked)[0].mean(1))
 
@@ -184,6 +184,8 @@ class Separation:
 
 def separation(unusual: Scores, usual: Scores) -> Separation:
     """AUROC and average precision of the unusual videos' scores [N1] against the usual ones' [N2]."""
+    from sklearn.metrics import average_precision_score, roc_auc_score
+
     if len(unusual) == 0 or len(usual) == 0:
         return Separation(len(unusual), len(usual), None, None)
     truth = np.repeat([1, 0], [len(unusual), len(usual)])

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 
-import pandas as pd
 import pyarrow as pa
 
 from actionrec.errors import InputError
@@ -62,6 +61,8 @@ def leaks(table: pa.Table, *, accepted: str | None) -> list[str]:
 
 def case_twins(what: str, names: Iterable[str]) -> list[str]:
     """The warning about names that differ only in case; empty if there are none."""
+    import pandas as pd
+
     ordered = pd.Series(sorted(names), dtype=object)
     folded = ordered.str.casefold()
     twins = ordered[folded.duplicated(keep=False)]

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 FOLDS = 5  # one fold of five is held out: 20 %
 MANY_GROUPS = 2000  # StratifiedGroupKFold takes about half a millisecond a group, and memory of groups x classes
@@ -29,6 +27,8 @@ def assign_splits(
     as one more class. What cannot be cut (a single group, classes of one group) stays in train, and
     ``checks.problems`` reports the split that is empty for it.
     """
+    import pandas as pd
+
     classes = pd.factorize(np.array([label or "" for label in labels], dtype=object))[0]
     group_codes = pd.factorize(np.array(groups, dtype=object))[0]
     split = np.array(given, dtype=object)
@@ -59,6 +59,8 @@ def _stratified(classes: Codes, groups: Codes, seed: int) -> Codes:
     folds = np.full(len(classes), -1)
     n_folds = min(FOLDS, int(groups.max()) + 1, int(np.bincount(classes).max()))
     if n_folds > 1:
+        from sklearn.model_selection import StratifiedGroupKFold
+
         kind = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # classes smaller than five: _badness weighs them

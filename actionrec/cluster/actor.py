@@ -1,8 +1,10 @@
 """A worker as Ray Data's actor. Imports nothing heavy: a library that ends its process does so where it is counted."""
 
+import contextlib
+import gc
 import os
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ray import cloudpickle
@@ -26,8 +28,9 @@ class _Actor:
 
         def load() -> Any:
             self._watcher.loading()
-            worker_class, job = cloudpickle.loads(pickled)
-            worker = worker_class(job, device)
+            with _uncollected():
+                worker_class, job = cloudpickle.loads(pickled)
+                worker = worker_class(job, device)
             self._watcher.loaded()
             return worker
 
@@ -68,3 +71,14 @@ class _Actor:
         except ActionrecError as too_often:
             return too_often
         os._exit(1)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """What the block makes lasts as long as the process: garbage is not looked for in it, now or later."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

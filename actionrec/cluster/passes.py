@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import ray
-import ray.data
 from ray import cloudpickle
 
 from actionrec.cluster.actor import _Actor
@@ -38,6 +37,8 @@ def map_parts(
     `report` is told how many items are done and how many of them failed. Raises ActionrecError where a worker, the
     store or Ray gives out; what was committed stays.
     """
+    import ray.data  # half a second, and finished work has no pass
+
     on_gpu, actors = _pool(config, cluster, actor_bytes)
     size = min(len(todo), actors)
     context = ray.data.DataContext.get_current()

@@ -33,6 +33,8 @@ QUIET = {
     "PYTHONWARNINGS": "ignore",
 }
 HEAD_S = 20.0  # without an answer of Ray's head (its GCS) after which it is given up
+# Or a local Ray starts a worker for every logical CPU at once, which all import what few of them will use.
+PRESTART = {"RAY_prestart_worker_first_driver": "0"}
 PATIENCE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "30"}  # then Ray ends its processes, without a word; else: 60
 
 
@@ -106,7 +108,7 @@ def cores() -> int:
 def _start(verbose: bool) -> None:
     global _over, _word
     level = logging.INFO if verbose else logging.ERROR
-    settings = PATIENCE if verbose else PATIENCE | QUIET
+    settings = PATIENCE | PRESTART | ({} if verbose else QUIET)
     os.environ.update({key: value for key, value in settings.items() if key not in os.environ})
     if not verbose:
         warnings.filterwarnings("ignore", module=r"ray\b")

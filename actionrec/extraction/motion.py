@@ -1,7 +1,7 @@
 """The motion stream: the trained motion CNN over the stored flow of every part, at each clip's sampled frames."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +11,16 @@ import torch
 
 from actionrec import schema
 from actionrec.blame import Blame, blame, said
-from actionrec.cluster.passes import map_parts
-from actionrec.cluster.session import session
 from actionrec.cluster.watcher import Watcher, turned
 from actionrec.config import Config
 from actionrec.errors import InputError, Reason, VideoError
 from actionrec.features.motion_cnn import EMBEDDING_WIDTH, HIDDEN, MotionCNN, MotionEmbedder
-from actionrec.storage import layout, models, parts
-from actionrec.storage.root import Root, made_from
-from actionrec.storage.samples import extracted, read_rows
+from actionrec.storage import layout, models
+from actionrec.storage.samples import read_rows
 from actionrec.storage.store import Store, open_store
-from actionrec.storage.streams import STREAMS, above
+from actionrec.storage.streams import STREAMS
 from actionrec.weights.tensors import fill
 
-ACTOR_BYTES = 2 * 2**30
 STREAM = "motion"
 SAMPLED = schema.embedding(1, of_frames=True).remove(3)  # all but the embeddings
 
@@ -39,39 +35,6 @@ class MotionJob:
     fingerprint: str
     network: str  # the fingerprint of the motion CNN
     above: Mapping[str, str]  # the fingerprint of each stream that motion is made from
-
-
-def embed_motion(
-    root: Root,
-    fingerprint: str,
-    *,
-    verbose: bool = False,
-    on_progress: Callable[[int, int, int], None] = lambda done, videos, failed: None,
-    on_stage: Callable[[str], None] = lambda text: None,
-) -> parts.Reconciled:
-    """Compute features/motion of every part that has flow and sampled frames, and no motion yet; see `extract`."""
-    uppers = above(STREAM, root.config)
-    members = extracted(root, uppers)
-    ids = [video_id for members_of_part in members.values() for video_id in members_of_part]
-    done = parts.committed(root.output, STREAM)
-    todo = {part: [{"video_id": video_id} for video_id in m] for part, m in members.items() if part not in done and m}
-    if todo:
-        kept = len(ids) - sum(map(len, todo.values()))
-        network = made_from(root, "motion_cnn")["motion_cnn"]
-        job = MotionJob(root.config, root.store.url, root.output.url, fingerprint, network, made_from(root, *uppers))
-        on_stage("Ray")
-        with session(verbose) as cluster:
-            on_stage("motion features")
-            map_parts(
-                MotionWorker,
-                job,
-                todo,
-                root.config,
-                cluster,
-                actor_bytes=ACTOR_BYTES,
-                report=lambda now, failed: on_progress(kept + now, len(ids), failed),
-            )
-    return parts.reconcile(root.output, ids, {STREAM: fingerprint})
 
 
 def load_motion(store: Store, fingerprint: str, config: Config, device: str) -> MotionEmbedder:

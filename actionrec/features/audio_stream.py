@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrec.config import Config
+from actionrec.config import LOGMEL, Config
 from actionrec.errors import Reason, VideoError
 from actionrec.features.cost import Cost, counted
 from actionrec.features.extractor import Absent, DecodedVideo, Fill, Row, finite
-from actionrec.features.log_mel import LOGMEL, statistics
+from actionrec.features.log_mel import statistics
 from actionrec.features.vggish import WIDTH, VGGish, build_vggish, example_time_s, log_mel_examples, pca_of
 
 LOGMEL_S = 0.003  # of a core, an example; measured

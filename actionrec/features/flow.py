@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from actionrec.config import DIS
 from actionrec.errors import InputError
 
-DIS = "dis"
 _CORRELATION_REACH, _CORRELATION_STEP = 20, 2  # places of FlowNetC's correlation layer
 
 

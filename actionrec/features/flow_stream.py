@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from actionrec.config import Config
+from actionrec.config import DIS, Config
 from actionrec.features import flow_codec
 from actionrec.features.cost import Cost
 from actionrec.features.extractor import DecodedVideo, Fill, Row, times_s
-from actionrec.features.flow import DIS, DisFlow, FlowNet, PtlFlow, load_ptlflow, mean_displacement_px
+from actionrec.features.flow import DisFlow, FlowNet, PtlFlow, load_ptlflow, mean_displacement_px
 
 # Each was measured once on 2 shared cores, on frames of 320x240: docs/lab-book.md.
 NATIVE = 320 * 240

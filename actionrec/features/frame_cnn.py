@@ -5,21 +5,19 @@ Axes: T frames, H height, W width, C colours (RGB), E the width of the network's
 The network runs channels_last with every BatchNorm folded into its convolution. InceptionResNetV2 on one CPU thread:
 0.062 s a frame against 0.080 at 139x139 (where either change by itself gains nothing), 0.42 against 0.51 at 299x299,
 and the embeddings move by 2e-5 around a mean of 0.4. A GPU runs the same in float32, where cuDNN may use TF32.
+
+timm and torchvision take two seconds to import, so only what builds or feeds a network imports them.
 """
 
 import difflib
 from typing import Any
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
-from timm.data.config import resolve_model_data_config
-from timm.layers.conv_bn_act import ConvNormAct
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torchvision.transforms.v2.functional import InterpolationMode, resize
 
 from actionrec.errors import InputError
 
@@ -35,6 +33,8 @@ def build_frame_cnn(name: str) -> nn.Module:
 
     The weights are drawn from torch's current seed. Raises InputError for a name that timm does not have.
     """
+    import timm
+
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see timm's list of models"
@@ -63,6 +63,8 @@ def random_frame_cnn(name: str, *, size: int, seed: int) -> nn.Module:
 
 def mean_std(network: nn.Module) -> tuple[Colour, Colour]:
     """The mean and standard deviation of timm's data config, for colours scaled to 0..1."""
+    from timm.data.config import resolve_model_data_config
+
     config: dict[str, Any] = resolve_model_data_config(network)
     return config["mean"], config["std"]
 
@@ -119,6 +121,8 @@ def to_input(
 
 def stretch(frames_THWC: NDArray[np.uint8], *, size: int, device: str | torch.device = "cpu") -> torch.Tensor:
     """The first half of `to_input`: frames uint8 [T, 3, size, size]."""
+    from torchvision.transforms.v2.functional import InterpolationMode, resize
+
     frames_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2).to(device)
     stretched: torch.Tensor = resize(frames_TCHW, [size, size], InterpolationMode.BICUBIC, antialias=True)
     return stretched
@@ -137,6 +141,8 @@ def fold(network: nn.Module) -> nn.Module:
     Only inside timm's ConvNormAct, which is known to run one straight after the other; InceptionResNetV2 is made of
     nothing else. Other networks stay as they are.
     """
+    from timm.layers.conv_bn_act import ConvNormAct
+
     for module in network.modules():
         if isinstance(module, ConvNormAct) and isinstance(module.bn, nn.BatchNorm2d):
             activation = getattr(module.bn, "act", nn.Identity())

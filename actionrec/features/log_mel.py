@@ -6,8 +6,6 @@ Axes: A examples, M = 96 log-mel frames of 10 ms, B = 64 mel bands, E = 2B = 128
 import numpy as np
 from numpy.typing import NDArray
 
-LOGMEL = "logmel"  # the value of audio.model
-
 
 def statistics(examples: NDArray[np.float32]) -> NDArray[np.float32]:
     """Each band's mean, then each band's standard deviation, over an example: float32 [A, 128] of [A, 1, 96, 64].

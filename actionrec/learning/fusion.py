@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from actionrec.config import Fusion
 from actionrec.errors import InputError
@@ -260,6 +259,8 @@ class Head:
 
     def probabilities(self, vector_D: NDArray[np.float32]) -> NDArray[np.float64]:
         """float64 [C]."""
+        from scipy.special import softmax
+
         found: NDArray[np.float64] = softmax(np.einsum("cd,d->c", self.weight, vector_D.astype(np.float64)) + self.bias)
         return found
 

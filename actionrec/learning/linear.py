@@ -11,9 +11,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
 
 from actionrec.config import Fusion
 from actionrec.learning import svm
@@ -122,6 +119,9 @@ def _softmax(
     feature_NF: Vector, place_N: NDArray[np.int64], classes: int, l2s: Sequence[float], fusion: Fusion
 ) -> list[Solution]:
     """lambda |w|^2 + mean loss is C sum(loss) + |w|^2 / 2 with C = 1 / (2 lambda n). Each begins at the one before."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
     # The best weights are a sum of training features, so with fewer videos than features the same problem is solved in
     # the space that these span: exactly, and as many times faster as it is smaller.
     span_FR = np.linalg.qr(feature_NF.T)[0] if len(feature_NF) < feature_NF.shape[1] else None
@@ -140,6 +140,8 @@ def _softmax(
 
 
 def _normalizer(train: Embeddings, stream: str, normalization: str) -> Normalizer:
+    from sklearn.preprocessing import StandardScaler
+
     vectors_ND = train.vectors[stream][train.present[stream]].astype(np.float64)
     if normalization != "standardize":
         return Normalizer(vectors_ND.shape[1], normalization)

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
-from scipy.stats import t as student
 
 Scores = NDArray[np.float64]  # [N, C]
 Classes = NDArray[np.int64]  # [N], a class each
@@ -89,4 +87,7 @@ def interval(
 
 def tail(groups: int) -> float:
     """The share of resampled means beyond either end of `interval`: 0.025 for many groups, less for few."""
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
     return float(norm.cdf(-np.sqrt(groups / (groups - 1)) * student.ppf(0.975, groups - 1)))

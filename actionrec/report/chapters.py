@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from actionrec import config, schema
 from actionrec.catalog.evidence import caution
@@ -336,6 +334,9 @@ def _portraits(root: Root, rows: Sequence[dict[str, Any]]) -> Block:
 
 def _tsne(vectors_ND: NDArray[np.float32]) -> NDArray[np.float64]:
     """[N, 2]. PCA to 50 numbers first, as is usual: t-SNE only needs who is near whom."""
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     small = PCA(min(50, *vectors_ND.shape), random_state=0).fit_transform(vectors_ND)
     perplexity = min(30.0, (len(small) - 1) / 3)
     found: NDArray[np.float64] = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(small)

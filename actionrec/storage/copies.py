@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 
 from actionrec import schema
 from actionrec.storage import layout, parts
 from actionrec.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _HASHES = pa.schema([schema.STATUS.field(name) for name in ("video_id", "sha256")])
 
@@ -35,7 +38,7 @@ def leaks(store: Store, stream: str, catalog: pa.Table) -> list[str]:
     ]
 
 
-def _hashes(store: Store, stream: str) -> pd.DataFrame:
+def _hashes(store: Store, stream: str) -> "pd.DataFrame":
     """video_id and sha256 of every video that was read, from the marks of committed parts."""
     keys = [layout.commit_mark(stream, part) for part in sorted(parts.committed(store, stream))]
     with ThreadPoolExecutor(parts.READERS) as pool:

@@ -10,8 +10,7 @@ import json
 from collections.abc import Iterator
 
 from actionrec import schema
-from actionrec.config import Config
-from actionrec.features.flow import DIS
+from actionrec.config import DIS, Config
 from actionrec.storage import layout, models, parts
 from actionrec.storage.earlier import EXTRACT
 from actionrec.storage.records import Record

@@ -15,10 +15,8 @@ from typing import TYPE_CHECKING, Literal, cast
 import pyarrow as pa
 
 from actionrec import schema
-from actionrec.config import Config
+from actionrec.config import DIS, LOGMEL, Config
 from actionrec.errors import InputError
-from actionrec.features.flow import DIS
-from actionrec.features.log_mel import LOGMEL
 
 if TYPE_CHECKING:
     from actionrec.features.cost import Cost

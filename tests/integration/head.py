@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ class Head:
     folder: Path
     token: str
     port: int  # the dashboard's, which also takes jobs
+    agent_port: int  # the agent's, which starts them
     environment: dict[str, str]
 
     @property
@@ -75,6 +77,11 @@ class Head:
         except urllib.error.HTTPError as error:
             return error.code
 
+    def agent_lives(self) -> bool:
+        """Whether an agent listens on its port and calls itself healthy."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.agent_port}/api/healthz", timeout=10) as got:
+            return bool(got.status == 200)
+
 
 @contextlib.contextmanager
 def head(token: str, num_cpus: int) -> Iterator[Head]:
@@ -91,7 +98,7 @@ def head(token: str, num_cpus: int) -> Iterator[Head]:
 
 def _begin(folder: Path, token: str, num_cpus: int) -> tuple[Head, subprocess.Popen[bytes]]:
     gcs, dashboard, client, agent, metrics = free_ports(5)
-    started = Head(folder, token, dashboard, _environment(folder, token))
+    started = Head(folder, token, dashboard, agent, _environment(folder, token))
     command = started.ray("start", "--head", "--block", f"--num-cpus={num_cpus}", "--disable-usage-stats")
     command += [f"--temp-dir={folder / 'ray'}", f"--port={gcs}", "--min-worker-port=0", "--max-worker-port=0"]
     command += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"]
@@ -133,19 +140,27 @@ def _environment(folder: Path, token: str) -> dict[str, str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now. The kernel gives none of 10002 to 19999, where Ray's workers would look."""
-    with contextlib.ExitStack() as open_until_all_are_known:
-        sockets = [open_until_all_are_known.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+    """Ports that nobody listens on now, and that nobody is given before they are used.
+
+    They lie above 10002 to 19999, where Ray's workers would look, and below what a kernel hands out by itself: a port
+    that it named a second ago, another test's Ray on this machine may have been given meanwhile.
+    """
+    found: list[int] = []
+    for port in random.SystemRandom().sample(range(20000, 32000), 1000):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError("nearly all ports from 20000 to 31999 are taken")
 
 
 def _wait_until_it_answers(started: Head, process: subprocess.Popen[bytes]) -> None:
+    """Both halves: the dashboard takes a job, the agent starts it. Without its agent a head refuses every job."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
-            if started.answer("/api/jobs/", started.token) == 200:
+            if started.answer("/api/jobs/", started.token) == 200 and started.agent_lives():
                 return
         time.sleep(0.2)
     raise RuntimeError(f"the head did not start:\n{(started.folder / 'start.log').read_text()}")

@@ -75,7 +75,7 @@ def test_finished_training_is_not_touched_and_needs_no_ray(trained: Root, monkey
     def refuse(verbose: bool = False) -> None:
         raise AssertionError("Ray was started")
 
-    for module in ("training.ray_train", "extraction.motion", "training.embed"):
+    for module in ("training.ray_train", "extraction.motion_pass", "training.embed"):
         monkeypatch.setattr(f"actionrec.{module}.session", refuse)
     assert actionrec("train", "motion", "--root", trained.store.url) == 0
     assert actionrec("train", "rnn", "--root", trained.store.url) == 0

@@ -55,7 +55,7 @@ class Sampling:
 
 
 DIS = "dis"  # the flow model that is no network: OpenCV's dense inverse search
-LOGMEL = "logmel"  # the audio model that is no network: the mean and deviation of mel bands
+LOGMEL = "logmel"  # the audio model that is none: see features/log_mel.py
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Imports of libraries without what they load and nothing here uses, which every process would wait for."""
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Iterator
 from types import ModuleType
@@ -15,6 +16,8 @@ def load_timm() -> Any:
         _standing_in("torch._dynamo.utils", is_compile_supported=lambda device_type: False),
     ):
         import timm
+
+        importlib.import_module("torchvision.transforms.v2.functional")
     return timm
 
 

@@ -23,8 +23,9 @@ LEFT_OUT = {
     "plan": ("import actionrec.planning.forecast", {"ray", *LEARNT, *DRAWN, *NETWORKS}),
     "predict": ("import actionrec.predict", {"ray", *LEARNT, *DRAWN, *NETWORKS}),
     "the networks": (
-        "from actionrec.features import audio_stream, frame_cnn; "
-        "frame_cnn.build_frame_cnn('test_resnet'); audio_stream.empty_vggish()",
+        "import numpy; from actionrec.features import audio_stream, frame_cnn; "
+        "frame_cnn.build_frame_cnn('test_resnet'); audio_stream.empty_vggish(); "
+        "frame_cnn.stretch(numpy.zeros((1, 9, 9, 3), 'uint8'), size=8)",
         {"ray", "torch._dynamo", "numba", "resampy", *LEARNT},
     ),
 }

@@ -93,7 +93,8 @@ DEMO_SYNTH, DEMO_NEW = "videos", "new"  # under the demo's root
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 cannot finish or too many failures, 2 bad input, 130/143 interrupted."""
-    _spare_collecting()
+    if arguments is None:  # the process is this command's alone
+        _spare_collecting()
     given = list(sys.argv[1:] if arguments is None else arguments)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)

@@ -13,4 +13,5 @@ from actionrec import cli
 
 def run(*verb: str) -> None:
     """The verb, with the options that the script was given; ends the process with the verb's exit code."""
-    cli.main([*verb, *sys.argv[1:]])
+    sys.argv[1:1] = verb
+    cli.main()

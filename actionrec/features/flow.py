@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from actionrec.config import DIS
 from actionrec.errors import InputError
+from actionrec.features import light
 
 _CORRELATION_REACH, _CORRELATION_STEP = 20, 2  # places of FlowNetC's correlation layer
 
@@ -88,8 +89,7 @@ def load_ptlflow(name: str) -> torch.nn.Module:
     Raises InputError for a name that ptlflow does not have, or whose network cannot be built here.
     """
     with _silence():
-        import ptlflow
-
+        ptlflow = light.load_ptlflow()
         names = ptlflow.get_model_names()
         if name not in names:
             close = difflib.get_close_matches(name, [DIS, *names], cutoff=0.4) or ["flownet2", DIS]

@@ -29,6 +29,20 @@ def load_torchvggish() -> Any:
     return torchvggish
 
 
+def load_ptlflow() -> Any:
+    """The module ptlflow. One of its networks takes any faiss that is installed for that of a GPU, and none of them can
+    then be imported beside the one that searches here; without faiss that network does without."""
+    before = sys.modules.get("faiss")
+    sys.modules["faiss"] = None  # type: ignore[assignment]  # an import of it raises ImportError
+    try:
+        import ptlflow
+    finally:
+        del sys.modules["faiss"]
+        if before is not None:
+            sys.modules["faiss"] = before
+    return ptlflow
+
+
 @contextlib.contextmanager
 def _standing_in(name: str, **attributes: Any) -> Iterator[None]:
     """While the block runs an import of `name` gives a module with these attributes alone, unless the true one is

@@ -84,7 +84,7 @@ def test_every_verb_but_version_is_a_job_and_every_job_a_verb() -> None:
 def test_a_job_passes_its_options_to_its_verb(verb: str, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
     monkeypatch.setattr(sys, "path", [str(JOBS), *sys.path])  # as Python begins it for a script
-    monkeypatch.setattr(cli, "main", given.append)
+    monkeypatch.setattr(cli, "main", lambda: given.append(sys.argv[1:]))
     monkeypatch.setattr(sys, "argv", [f"jobs/{verb}.py", "--root", "here"])
     runpy.run_path(str(JOBS / f"{verb}.py"), run_name="__main__")
     assert given == [[*({"fuse": "train svm"}.get(verb, verb).split()), "--root", "here"]]

@@ -48,4 +48,4 @@ def test_what_stood_in_for_a_library_is_gone_afterwards() -> None:
         "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.split() == ["2.0"]
+    assert found.stdout.split()[-1] == "2.0"

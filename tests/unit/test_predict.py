@@ -18,7 +18,7 @@ from tests.tiny_roots import actionrec
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((), "there is no fused model here; run `actionrec train fusion`"),
+        ((), "there is no fused model here; run `actionrec train svm`"),
         (("--json", "--csv"), "--json and --csv"),
     ],
 )

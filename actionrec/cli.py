@@ -52,7 +52,8 @@ app.add_typer(tune, name="tune")
 
 RootOption = Annotated[str, typer.Option("--root", help="Where results go: a folder, or s3://bucket/prefix.")]
 ConfigOption = Annotated[
-    str | None, typer.Option("--config", help="A named configuration (demo, ucf101) or a YAML file.")
+    str | None,
+    typer.Option("--config", help="A named configuration (demo, fight, ucf101, ucf101_vgg14) or a YAML file."),
 ]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="One setting: a.b=c. May be repeated.")]
 ReplaceOption = Annotated[
@@ -498,7 +499,8 @@ def _belongs(replace: Sequence[str] | None, verb: str) -> None:
     for name in replace or ():
         if name != verb and name not in made and named(name):  # what nothing makes is refused by open_root
             raise InputError(
-                f"--replace {name}: this verb makes {', '.join(made)}; use `actionrec run --replace {name}`"
+                f"--replace {name}: this verb makes the stage {', '.join(made)}; to make {name} anew, and what is made "
+                f"from it, use `actionrec run --replace {name}`"
             )
 
 

@@ -21,5 +21,5 @@ def caution(table: pa.Table) -> str:
         return ""
     return (
         f"Nothing can be read into the test figures: there are {len(test):,} test videos of {classes:,} classes in "
-        f"{groups:,} groups, and it takes {CLASS_VIDEOS} a class and {GROUPS} groups."
+        f"{groups:,} {'group' if groups == 1 else 'groups'}, and it takes {CLASS_VIDEOS} a class and {GROUPS} groups."
     )

@@ -1,5 +1,6 @@
 """What the model takes for what: wrong test videos, the confusion matrix, and a card a class."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ from actionrec.show import confusion as drawn
 from actionrec.show.gallery import Gallery
 from actionrec.show.page import Block
 from actionrec.show.parts import Card, Cards, Drawing, Part, Table
-from actionrec.show.tables import Grid, Measured, measured, share
+from actionrec.show.tables import Grid, Measured, share
 from actionrec.show.words import counted
 
 WRONG, PAIRS = 24, 12  # how many are shown
@@ -23,11 +24,12 @@ def mistakes(findings: Findings) -> list[Block]:
     table = findings.table("predictions", schema.PREDICTIONS)
     if table is None or findings.model is None:
         return []
-    test = [row for row in table.to_pylist() if row["split"] == "test" and row["label"] in set(findings.labels)]
+    labels = set(findings.labels)
+    test = [row for row in table.to_pylist() if row["split"] == "test" and row["label"] in labels]
     wrong = [row for row in test if row["classes"] and row["classes"][0] != row["label"]]
     wrong.sort(key=lambda row: (-row["scores"][0], row["video_id"]))
     unjudged = sum(row["classes"] is None for row in test)
-    order = " The surest mistakes come first." if wrong else ""
+    order = " The surest mistakes, by the margin that `predict` names too, come first." if wrong else ""
     text = [f"{len(wrong):,} of {counted(len(test), 'test video')}. {findings.caption}{order}"]
     if unjudged:
         text.append(f"{counted(unjudged, 'test video')} more had nothing to be judged by, and count as wrong.")
@@ -39,8 +41,7 @@ def mistakes(findings: Findings) -> list[Block]:
 
 
 def _said(row: Mapping[str, Any], mark: str) -> list[tuple[str, str | Measured]]:
-    score = measured(row["scores"][0], mark) or Measured("")
-    return [("is", row["label"]), ("said", row["classes"][0]), ("score", score)]
+    return [("is", row["label"]), ("said", row["classes"][0]), ("margin", Measured(f"{row['scores'][0]:+.3f}", mark))]
 
 
 def _absent(findings: Findings, video_ids: Mapping[str, object] | Sequence[str]) -> list[Block]:
@@ -65,7 +66,7 @@ def confusion(findings: Findings) -> list[Block]:
     )
     if len(labels) <= drawn.NAMED_CLASSES:
         return [Block(text=[f"{findings.caption} {order}"], parts=[matrix]), pairs]
-    hover = "Point at a square for its names and numbers; the darker, the larger the share of its row."
+    hover = "With a mouse, point at a square for its names and numbers; the darker, the larger the share of its row."
     if (fewest := drawn.fewest_shown(matrix)) > 1:
         hover += f" Squares of fewer than {fewest} videos beside the diagonal are left out."
     picture = Drawing(drawn.picture(matrix), "Confusion matrix", width="square")
@@ -121,8 +122,9 @@ def _of_different_groups(videos: Sequence[tuple[bool, str, str]]) -> list[str]:
     firsts: dict[str, str] = {}
     for _, group, video_id in videos:
         firsts.setdefault(group, video_id)
-    others = [video_id for _, _, video_id in videos if video_id not in set(firsts.values())]
-    return [*firsts.values(), *others][:PORTRAITS]
+    first = set(firsts.values())
+    others = (video_id for _, _, video_id in videos if video_id not in first)
+    return list(itertools.islice(itertools.chain(firsts.values(), others), PORTRAITS))
 
 
 def _card(label: str, pictures: Sequence[Any], row: Mapping[str, Any] | None, mark: str) -> Card:

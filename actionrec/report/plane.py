@@ -40,8 +40,8 @@ def plane(findings: Findings) -> list[Block]:
     drawing = Drawing(scatter(points, at_N2, numbers, ROOMY), alt, scatter(points, at_N2, numbers, NARROW))
     note = (
         f"The embeddings of {len(points):,} of {counted(len(found.video_ids), 'video')}, each stream scaled to length "
-        "1, laid out by t-SNE: near points are alike; distances between far ones mean nothing. Point at a mark for its "
-        "name."
+        "1, laid out by t-SNE: near points are alike; distances between far ones mean nothing. With a mouse, point at "
+        "a mark for its name."
     )
     return [Block(parts=[drawing, _kinds(points)], note=note), _legend(findings.labels, numbers)]
 

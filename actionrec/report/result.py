@@ -3,13 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pyarrow.compute as pc
+
 from actionrec import schema
 from actionrec.report.findings import Findings
 from actionrec.report.plane import plane
+from actionrec.report.unusual import by_split
 from actionrec.show.evaluation import verdict
 from actionrec.show.page import Block
 from actionrec.show.parts import Command, Tile, Tiles
-from actionrec.show.tables import Measured, measured, percent, share
+from actionrec.show.tables import Measured, percent, share
 from actionrec.show.words import counted
 from actionrec.storage.root import Root
 from actionrec.storage.stages import STAGES
@@ -71,9 +74,9 @@ def _unusual(findings: Findings) -> Tile:
     table = findings.table("anomaly", schema.ANOMALY)
     if table is None:
         return Tile(label, Measured("–"), f"not run yet: actionrec anomaly --root {findings.root.store.url}")
-    flags = [each for each in table["anomalous"].to_pylist() if each is not None]
-    figure = _known(measured(sum(flags), findings.reading.mark(findings.root.config.streams)))
-    return Tile(label, figure, f"of {counted(len(flags), 'video')} score above the threshold")
+    table = table.filter(pc.is_valid(table["score"]))
+    count, mark = pc.sum(table["anomalous"]).as_py() or 0, findings.reading.mark(findings.root.config.streams)
+    return Tile(label, Measured(f"{count:,}", mark), f"score above the threshold: {by_split(table)}")
 
 
 def _known(figure: Measured | None) -> Measured:

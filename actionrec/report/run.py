@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from actionrec import config
+from actionrec import __version__, config
 from actionrec.report.findings import Findings
 from actionrec.show.page import Block
 from actionrec.show.parts import Command, Part, Table
@@ -19,6 +19,7 @@ from actionrec.storage.root import Root, record
 from actionrec.storage.stages import STAGES, in_use
 
 PACKAGES = ("ray", "torch", "timm", "ptlflow", "torchvggish", "scikit-learn", "pyarrow", "av")
+MAKES_AGAIN = "Makes the same anew, under another root; of a root in a bucket, beside a copy of its config.yaml:"
 GPUS = Path("/proc/driver/nvidia/gpus")  # NVIDIA's driver says here what it has; asking it needs no package
 
 
@@ -30,7 +31,7 @@ def run(findings: Findings) -> list[Block]:
     ]
     return [
         _folded("Data and weights", _table("What was run", ["", ""], _facts(root))),
-        _folded("Command", *map(Command, commands(root)), text="Makes the same anew, under another root:"),
+        _folded("Command", *map(Command, commands(root)), text=MAKES_AGAIN),
         _folded("Machine and versions", _table("Versions", ["", ""], [*machine(), *_versions()])),
         _folded(
             "Settings that are not the paper's", _table("Settings", ["setting", "here", "default"], settings(root))
@@ -51,8 +52,8 @@ def settings(root: Root) -> list[list[str]]:
 
 def commands(root: Root) -> list[str]:
     """What to type to make the same from the same source under another root."""
-    words = ["actionrec", "run", str(root.config.data.source), "--root", "OTHER"]
-    return [shlex.join([*words, "--config", f"{root.store.url}/{layout.CONFIG}"])]
+    local = f"{root.store.url}/{layout.CONFIG}" if "://" not in root.store.url else layout.CONFIG
+    return [shlex.join(["actionrec", "run", str(root.config.data.source), "--root", "OTHER", "--config", local])]
 
 
 def machine() -> list[list[str]]:
@@ -79,8 +80,9 @@ def _facts(root: Root) -> list[list[str]]:
 
 
 def _versions() -> list[list[str]]:
-    packages = [[name, metadata.version(name)] for name in ("actionrec", *PACKAGES)]
-    return [["Python", platform.python_version()], *packages]
+    """Of this package by itself: where a job's working directory is a copy of it, it is installed nowhere."""
+    packages = [[name, metadata.version(name)] for name in PACKAGES]
+    return [["Python", platform.python_version()], ["actionrec", __version__], *packages]
 
 
 def _made(stage: str, found: Mapping[str, Any]) -> list[str]:

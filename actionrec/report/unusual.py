@@ -1,5 +1,6 @@
 """The most unusual videos, split at the threshold, and how well held-out classes stood out."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -32,13 +33,16 @@ def anomaly(findings: Findings) -> list[Block]:
     mark = provenance.mark(findings.root)
     count = int(pc.sum(table["anomalous"]).as_py() or 0)
     above, below = (side.to_pylist() for side in (table.slice(0, min(count, ABOVE)), table.slice(count, BELOW)))
+    settings = findings.root.config.anomaly
     text = (
         "How badly an autoencoder of the normal videos rebuilds each video's embedding; the threshold is the "
-        f"{findings.root.config.anomaly.quantile:g} quantile of the normal validation videos."
+        f"{settings.quantile:g} quantile of the normal validation videos. Normal: "
+        f"{', '.join(settings.normal) or 'every class'}. Above it: {by_split(table)}; the autoencoder has seen the "
+        "normal training videos, so their scores are too low."
     )
-    sides = ((f"Above the threshold: {count:,}", above), ("The nearest below it", below))
-    shown = [_side(findings, heading, side, mark) for heading, side in sides if side]
-    listed = _listed(table.slice(0, LISTED).to_pylist(), mark)
+    sides = ((f"Above the threshold: {count:,}", above, count - len(above)), ("The nearest below it", below, 0))
+    shown = [_side(findings, heading, side, more, mark) for heading, side, more in sides if side]
+    listed = _listed(table.slice(0, LISTED).to_pylist(), max(0, table.num_rows - LISTED), mark)
     return [
         _on_a_scale(text, table),
         *shown,
@@ -65,7 +69,17 @@ def _on_a_scale(text: str, table: pa.Table) -> Block:
     return Block(text=[text], parts=[scale], note=f"A line is a video, a long one a test video.{some}")
 
 
-def _side(findings: Findings, heading: str, rows: Sequence[Row], mark: str) -> Block:
+def by_split(table: pa.Table) -> str:
+    """Of how many videos of each split, the test split first, the score lies above the threshold."""
+    counts = Counter(zip(table["split"].to_pylist(), table["anomalous"].to_pylist(), strict=True))
+    said = []
+    for split in ("test", "val", "train", None):
+        if videos := counts[split, True] + counts[split, False]:
+            said.append(f"{counts[split, True]:,} of {counted(videos, (split or 'other') + ' video')}")
+    return ", ".join(said)
+
+
+def _side(findings: Findings, heading: str, rows: Sequence[Row], more: int, mark: str) -> Block:
     said = {
         row["video_id"]: [
             *([("is", row["label"])] if row["label"] is not None else []),
@@ -74,7 +88,8 @@ def _side(findings: Findings, heading: str, rows: Sequence[Row], mark: str) -> B
         ]
         for row in rows
     }
-    return Block(heading, parts=[Gallery(findings.pictures(said))])
+    left_out = f"and {more:,} more; tables/anomaly.parquet has all of them" if more else ""
+    return Block(heading, parts=[Gallery(findings.pictures(said), left_out)])
 
 
 def _absent(findings: Findings, rows: Sequence[Row]) -> list[Block]:
@@ -82,11 +97,12 @@ def _absent(findings: Findings, rows: Sequence[Row]) -> list[Block]:
     return [Block(text=why)] if why else []
 
 
-def _listed(rows: Sequence[Row], mark: str) -> Block:
+def _listed(rows: Sequence[Row], more: int, mark: str) -> Block:
     columns = ["video_id", "label", "split", "score", "threshold", "anomalous"]
     figures = ("score", "threshold")
     cells = [[measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]
-    return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos")], folded=True)
+    note = f"and {more:,} more; tables/anomaly.parquet has all of them" if more else ""
+    return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos")], note=note, folded=True)
 
 
 def _held_out(findings: Findings, mark: str) -> list[Block]:

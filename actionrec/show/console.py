@@ -4,12 +4,13 @@ import itertools
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.padding import Padding
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 
 from actionrec.show import words
@@ -19,8 +20,24 @@ LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 SHOWN_FAILURES = 8
 WIDTH = 160  # of tables where there is no terminal
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
-err = Console(highlight=False, soft_wrap=True, stderr=True)
+JOINERS = "\u200c\u200d"  # belong to the spelling of some languages
+
+
+class Printable(Console):
+    """Writes nothing to a terminal that would steer it: names of classes and files are anybody's."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
+def printable(text: str) -> str:
+    """The text with a replacement character for each control character; lines stay lines."""
+    return "".join(c if c.isprintable() or c in "\n" or c in JOINERS else "\ufffd" for c in text)
+
+
+out = Printable(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)
+err = Printable(highlight=False, soft_wrap=True, stderr=True)
 
 
 class Display:

@@ -179,10 +179,10 @@ def _table2(rows: list[dict[str, Any]], reading: Reading) -> Grid:
 
 
 def _once(row: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], place: int) -> list[Any]:
-    """What the paper prints of a system, in the first of its rows alone."""
+    """A system's name, and in the first of its rows what the paper prints of it."""
     names = ("system", "type", "paper_streams", "pretraining")
     if place and rows[place - 1]["system"] == row["system"]:
-        return [None] * (len(names) + 2)
+        return [row["system"], *[None] * (len(names) + 1)]
     return [*(row[name] for name in names), share(row["paper_top1"]), row["checked"]]
 
 

@@ -1,6 +1,6 @@
 """Numbers of things, lengths of time and sizes in words, and names cut to a length."""
 
-BYTES = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
+BYTES = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3))
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
@@ -11,16 +11,16 @@ def counted(number: int, thing: str, things: str = "") -> str:
 def duration(seconds: float) -> str:
     """In the unit in which it is at least 1, and at most seconds: 0.25 s, 38 s, 1.5 min, 27 h."""
     for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{_short(seconds / size)} {unit}"
+        if seconds >= size * (1 - 0.5 / 60):  # 59.7 s are not said as 60 s
+            return f"{_short(max(1.0, seconds / size))} {unit}"
     return f"{_short(seconds)} s"
 
 
 def size(count: float) -> str:
     """So many bytes, likewise: 1.3 GB, 284 MB, 4.7 kB."""
     for unit, one in BYTES:
-        if count >= one:
-            return f"{_short(count / one)} {unit}"
+        if count >= one * (1 - 0.5 / 1000):
+            return f"{_short(max(1.0, count / one))} {unit}"
     return f"{count:.0f} bytes"
 
 

@@ -33,6 +33,7 @@ class Stream:
     verb: str = "extract"  # what makes it
     section: str  # of the configuration: its network's; that of what it is made from, where nothing is to be set of it
     needs: Callable[[Config], Sequence[str]]  # the stages, other streams among them, that it is made from
+    timed_by: tuple[str, ...] = ()  # of those the streams whose moments alone it takes, so their networks say nothing
     keys: tuple[str, ...]  # sections ("audio.") and keys of the configuration that change it
     ignores: Callable[[Config], Sequence[str]] = lambda config: ()  # those of them that this configuration does not use
     recipe: Callable[[Config], Recipe | None] = lambda config: None  # of the weights that its network is given
@@ -143,6 +144,7 @@ STREAMS = {
             verb="motion",
             section="motion",
             needs=lambda config: ("motion_cnn", "flow", "spatial"),
+            timed_by=("spatial",),  # the frames that were sampled
             keys=(),
             decoded=False,
             unit="samples",
@@ -194,7 +196,7 @@ def networks(config: Config, streams: Collection[str]) -> dict[str, str]:
     learnt in this root makes them. `dis` and `logmel` are no networks."""
     if imported(config):
         return {}  # what made them is not known
-    rows = [STREAMS[name] for name in _with_above(streams, config)]
+    rows = [STREAMS[name] for name in _with_above(streams, config, by_value=True)]
     return {
         row.name: row.section
         for row in rows
@@ -202,12 +204,13 @@ def networks(config: Config, streams: Collection[str]) -> dict[str, str]:
     }
 
 
-def _with_above(streams: Collection[str], config: Config) -> tuple[str, ...]:
-    """These streams with those that they are made from, in the order of work."""
+def _with_above(streams: Collection[str], config: Config, *, by_value: bool = False) -> tuple[str, ...]:
+    """These streams with those that they are made from, in the order of work; `by_value`: not from moments alone."""
     found = set(streams)
     waiting = list(found)
     while waiting:
-        fresh = set(above(waiting.pop(), config)) - found
+        stream = waiting.pop()
+        fresh = set(above(stream, config)) - found - set(STREAMS[stream].timed_by if by_value else ())
         found |= fresh
         waiting += fresh
     return tuple(name for name in STREAMS if name in found)

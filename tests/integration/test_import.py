@@ -106,7 +106,7 @@ def test_another_file_is_refused_and_nothing_is_written_over(
 
 @pytest.mark.parametrize(
     "verb",
-    [("extract",), ("catalog",), ("predict", "x.avi"), ("train", "spatial", "--set", "finetune.blocks=1")],
+    [("extract",), ("catalog",), ("predict", __file__), ("train", "spatial", "--set", "finetune.blocks=1")],
     ids=lambda verb: verb[0],
 )
 def test_what_needs_videos_says_that_there_are_none(

@@ -191,7 +191,7 @@ def test_search_embeds_a_file_as_the_root_did(
         assert actionrec("search", file, "--root", root.store.url, "--json", "--top", 3, "--out", page) == 0
         first, *_ = (json.loads(line) for line in capsys.readouterr().out.splitlines())
         assert first["video_id"] == video_id and first["distance"] == pytest.approx(0, abs=1e-6)
-        assert page.read_text(encoding="utf-8").count("data:image/jpeg;base64,") == 4
+        assert page.read_text(encoding="utf-8").count("data:image/webp;base64,") == 4
     bad = tmp_path / "cut.avi"
     bad.write_bytes(media_files.truncated_avi())
     assert actionrec("search", bad, "--root", root.store.url) == 2

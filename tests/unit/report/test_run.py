@@ -1,10 +1,25 @@
 """What was run: the machine in one line, whatever it has."""
 
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
+from actionrec import __version__
 from actionrec.report import run
+
+
+def test_this_package_has_a_version_where_it_is_installed_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a cluster's job, whose working directory is a copy of it."""
+    known = metadata.version
+
+    def version(name: str) -> str:
+        if name == "actionrec":
+            raise metadata.PackageNotFoundError(name)
+        return known(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert ["actionrec", __version__] in run._versions()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import pytest
 
 from actionrec.show import console
+from actionrec.show.tables import Grid
 
 
 def test_slow_work_is_not_said_to_run_at_nothing_a_second(
@@ -28,6 +29,18 @@ def test_before_anything_is_done_no_rate_is_said(
         now[0] += 30
         display.update(0, 7, failed=1)
     assert capsys.readouterr().err.splitlines() == ["starting: 0 of 7 videos, 1 failed"]
+
+
+def test_a_name_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """What a folder or a file is called may hold anything."""
+    bad = "walk\x1b[2J\x07\u202eing"
+    console.out.print(f"[bold]{bad}[/bold]\nnext line")
+    console.grid(Grid(["class"], [[bad]]))
+    console.summary(bad, {"videos": bad}, {bad: ("corrupt", bad)})
+    console.err.print(f"error: {bad}", markup=False)
+    said = capsys.readouterr()
+    assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
+    assert "walk\ufffd[2J\ufffding\nnext line" in said.out and "error: walk\ufffd[2J" in said.err
 
 
 def test_steps_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

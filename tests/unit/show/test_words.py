@@ -16,10 +16,10 @@ def test_some_plurals_are_given() -> None:
 
 
 def test_lengths_and_sizes_are_in_the_unit_in_which_they_are_at_least_one() -> None:
-    said = [words.duration(seconds) for seconds in (0, 0.254, 9.96, 59.9, 60, 5400, 97_200, 3.6e6)]
-    assert said == ["0 s", "0.25 s", "10 s", "60 s", "1 min", "1.5 h", "27 h", "1,000 h"]
-    said = [words.size(count) for count in (0, 999, 4736, 284.2e6, 1.046e9, 2.5e12)]
-    assert said == ["0 bytes", "999 bytes", "4.7 kB", "284 MB", "1 GB", "2,500 GB"]
+    said = [words.duration(seconds) for seconds in (0, 0.254, 9.96, 59.4, 59.6, 60, 3590, 5400, 97_200, 3.6e6)]
+    assert said == ["0 s", "0.25 s", "10 s", "59 s", "1 min", "1 min", "1 h", "1.5 h", "27 h", "1,000 h"]
+    said = [words.size(count) for count in (0, 999, 4736, 999_900, 284.2e6, 1.046e9, 2.5e12)]
+    assert said == ["0 bytes", "999 bytes", "4.7 kB", "1 MB", "284 MB", "1 GB", "2.5 TB"]
 
 
 def test_a_rate_below_one_a_second_is_how_long_one_takes() -> None:

@@ -57,7 +57,7 @@ UNIFORM = {"sampling": {"method": "uniform"}}
         (RANDOM, ["spatial", "motion", "audio"], ["flow", "frame", "audio"]),
         (RANDOM, ["spatial"], ["flow", "frame"]),
         (RANDOM | UNIFORM, ["spatial"], ["frame"]),
-        (RANDOM | UNIFORM, ["motion"], ["flow", "frame"]),
+        (RANDOM | UNIFORM, ["motion"], ["flow"]),  # of the frames only where they lie
         (RANDOM | {"flow": {"model": "dis", "weights": "random"}}, ["spatial"], ["frame"]),
         (RANDOM | {"frame": {"weights": "pretrained"}}, ["motion", "audio"], ["flow", "audio"]),
         (RANDOM, ["audio"], ["audio"]),

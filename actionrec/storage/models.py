@@ -51,7 +51,8 @@ def save(
     described = {**config, "fingerprint": fingerprint, "sha256": hashlib.sha256(data).hexdigest()}
     store.put(folder + WEIGHTS, data)
     store.put(folder + LABELS, _json(list(labels)))
-    store.put(folder + layout.JOURNAL, lines(history))
+    if history:  # an SVM has no epochs
+        store.put(folder + layout.JOURNAL, lines(history))
     store.put(folder + layout.HISTORY, _json(list(history)))
     store.put(folder + CONFIG, _json(described))
     store.delete(folder + CHECKPOINT)

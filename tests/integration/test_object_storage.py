@@ -164,7 +164,7 @@ def test_a_rerun_writes_nothing_and_a_verb_finds_what_run_left(
     answer = json.loads(said.strip().splitlines()[-1])
     stored = pd.read_parquet(finished.local / "tables/predictions.parquet").set_index("video_id").loc[finished.ids[0]]
     assert [each["class"] for each in answer["top"]] == list(stored["classes"])
-    assert [each["score"] for each in answer["top"]] == list(stored["scores"])
+    assert [each["margin"] for each in answer["top"]] == list(stored["scores"])
 
 
 @pytest.mark.usefixtures("environment")

@@ -394,9 +394,10 @@ def search(root: "Root", video: str, top: int, form: str, out: str | None) -> No
     from actionrec.search.search import search as look
     from actionrec.show import neighbors, rows
 
+    if out is not None and not out.endswith(".html"):
+        raise InputError(f"--out {out}: a page would be written there; name a file that ends in .html")
     with console.err.status("looking"):
         found = look(root, video, top)
-        page = write_page(root, found, out)
     rows.begin(form, neighbors.COLUMNS)
     if form in rows.FORMS:
         for row in neighbors.rows(found.neighbors):
@@ -405,7 +406,17 @@ def search(root: "Root", video: str, top: int, form: str, out: str | None) -> No
         console.out.print(f"\nnear {found.asked.name}", markup=False)
         console.grid(neighbors.grid(found.neighbors))
         console.out.print(about(found.videos, found.compared), markup=False)
-    console.say(f"page: {page}")
+    if form in rows.FORMS and out is None:
+        return
+    try:
+        with console.err.status("making the page"):
+            page = write_page(root, found, out)
+    except ActionrecError as error:
+        if out is not None:
+            raise
+        console.warn([f"there is no page of these: {error}"])
+    else:
+        console.say(f"page: {page}")
 
 
 def duplicates(root: "Root", threshold: float | None, form: str) -> None:

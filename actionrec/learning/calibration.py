@@ -2,7 +2,7 @@
 
 p = softmax(margins / temperature) (Guo et al. 2017, "On calibration of modern neural networks"): one number for all
 classes, so it changes no order, and few videos suffice. As Platt (1999) does, no video counts as more certain than so
-many of them allow: see docs/decisions/0031-probabilities.md.
+many of them allow: see docs/decisions/0032-probabilities.md.
 """
 
 from collections.abc import Mapping

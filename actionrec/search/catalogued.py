@@ -1,6 +1,8 @@
 """A root's videos as search sees them, and a video that is asked about: one of these, or a file."""
 
 import difflib
+import glob
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,7 +91,9 @@ def _file(root: Root, videos: Searched, name: str) -> str:
         found = videos_asked([name], root.config.storage)
     except GoneError:
         raise
-    except InputError:
+    except InputError as error:
+        if "://" in name or glob.has_magic(name) or os.path.exists(name):
+            raise InputError(f"{error}; and no catalogued video with an embedding has that id") from None
         close = difflib.get_close_matches(name, videos.ids, 3)
         meant = f" (did you mean {' or '.join(map(repr, close))}?)" if close else ""
         raise InputError(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from actionrec.errors import InputError
-from actionrec.search.space import Points, distances, patterns
+from actionrec.search.space import Points, apart, distances, patterns
 
 EXACT_VIDEOS = 50_000  # up to which every video is compared with every other one: see docs/search.md
 BLOCK_NUMBERS = 2**24  # distances that are held at once, 64 MB
@@ -128,7 +128,7 @@ def _by_streams(points: Points, common_S: NDArray[np.bool_], threshold: float, f
     for start in range(0, len(pairs), 1024):
         one, other = pairs[start : start + 1024].T
         cosine = np.einsum("pd,pd->p", points.unit_ND[one], points.unit_ND[other]) / common_S.sum()
-        distance = np.clip(1 - cosine, 0, 2).astype(np.float32)
+        distance = apart(cosine)
         near_enough = distance <= threshold
         found.add(one[near_enough], other[near_enough], distance[near_enough])
 

@@ -95,6 +95,11 @@ class Copies:
         )
         if not found:
             return [counts]
+        if not across:
+            return [
+                counts,
+                "None of them spoils a test. Give videos of one recording one group before splits are cut anew.",
+            ]
         return [
             counts,
             "Look at them; give the videos of a pair that shows one recording one group (the column group of a CSV), "

@@ -114,10 +114,14 @@ def grid(shown: Grid) -> None:
 
 
 def data(line: str) -> None:
-    """A line for programs, on standard output as it is; what its encoding lacks is escaped as Python does."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    """A line for programs, on standard output as it is; what its encoding lacks is escaped as Python does.
+
+    A display that runs on a terminal stands in for sys.stdout and would write the line beside itself: past it.
+    """
+    stream = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+    encoding = stream.encoding or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
 
 
 def steps(count: int) -> Callable[[str], None]:

@@ -85,7 +85,10 @@ def open_store(url: str, storage: Storage) -> Store:
         raise InputError("--root is empty; name a folder, or s3://bucket/prefix")
     if "://" not in url:
         return LocalStore(url)
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(f"{_shown(url)}: not a URL ({error}); write s3://bucket/prefix") from None
     if parts.scheme == "file" and not parts.netloc:
         return LocalStore(parts.path)
     if parts.scheme not in SCHEMES:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 # A server that is down is given up within the time that a tool is given, and not after minutes.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -20,9 +21,9 @@ class MLflow:
     """See run.Tool. Look with: mlflow ui --backend-store-uri sqlite:///FOLDER/mlflow.db."""
 
     def __init__(self, run: TrackedRun, folder: Path) -> None:
-        if "MLFLOW_TRACKING_URI" not in os.environ:
+        if not os.environ.get("MLFLOW_TRACKING_URI"):
             folder.mkdir(parents=True, exist_ok=True)
-            mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
+            mlflow.set_tracking_uri(f"sqlite:///{quote(str(folder / 'mlflow.db'))}")
             if mlflow.get_experiment_by_name(PROJECT) is None:
                 mlflow.create_experiment(PROJECT, (folder / "artifacts").as_uri())
         mlflow.set_experiment(PROJECT)

@@ -13,7 +13,7 @@ class Kind:
     """One tool. Its file here has its name."""
 
     module: str  # what it is to Python
-    server: tuple[str, ...] = ()  # environment variables one of which names a server that keeps what it is told
+    server: tuple[str, ...] = ()  # environment variables: one of them names or opens a server that keeps all
 
 
 KINDS = {
@@ -36,6 +36,6 @@ def refuse_missing(names: Sequence[str], root_url: str) -> None:
         is_folder = "://" not in root_url
         if not is_folder and name != COPIED and not any(map(os.environ.get, kind.server)):
             raise InputError(
-                f"log: {name} keeps files, and {root_url} is no folder for them; name a server in "
-                f"{' or '.join(kind.server)}, or leave it out of log"
+                f"log: {name} keeps files, and {root_url} is no folder for them; set "
+                f"{' or '.join(kind.server)} to have them kept elsewhere, or leave it out of log"
             )

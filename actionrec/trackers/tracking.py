@@ -99,8 +99,8 @@ class _Feed:
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         code = str(Path(__file__).resolve().parents[2])
         known = os.environ.get("PYTHONPATH", "")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "actionrec.trackers.child", name, str(folder)],
+        self._process = subprocess.Popen(  # -P: or what lies where the command was typed would be imported for the tool
+            [sys.executable, "-P", "-m", "actionrec.trackers.child", name, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

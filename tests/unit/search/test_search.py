@@ -11,8 +11,10 @@ import pyarrow as pa
 import pytest
 
 from actionrec import schema
+from actionrec.errors import ActionrecError
 from actionrec.search import pairs
 from actionrec.search.search import duplicates, search, write_page
+from actionrec.search.space import apart
 from actionrec.show.gallery import shrunk
 from actionrec.show.neighbors import Neighbor, html
 from actionrec.storage import layout
@@ -107,6 +109,32 @@ def test_duplicates_lists_copies_across_splits_first_and_none_within_a_group(
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == found.rows()
 
 
+def test_equal_videos_are_found_at_no_distance(root: Root) -> None:
+    pairs_of = {frozenset(video["video_id"] for video in row["videos"]) for row in duplicates(root, 0).rows()}
+    assert frozenset((ONE.video_id, COPY.video_id)) in pairs_of
+
+
+def test_rounding_sets_no_equal_vectors_apart() -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 3072)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert (apart(np.einsum("nd,nd->n", vectors, vectors)) == 0).all()
+    assert apart(np.float32([1 - 1e-5]))[0] > 0
+
+
+def test_a_page_that_cannot_be_written_costs_no_answer(
+    root: Root, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: object) -> str:
+        raise ActionrecError("the root cannot be written")
+
+    monkeypatch.setattr("actionrec.search.search.write_page", refuse)
+    assert actionrec("search", ONE.video_id, "--root", root.store.url) == 0
+    said = capsys.readouterr()
+    assert COPY.video_id in said.out and "there is no page of these: the root cannot be written" in said.err
+    assert actionrec("search", ONE.video_id, "--root", root.store.url, "--csv") == 0
+    assert "page" not in capsys.readouterr().err
+
+
 def test_an_index_gives_the_same_and_says_that_it_was_one(root: Root, monkeypatch: pytest.MonkeyPatch) -> None:
     exact = duplicates(root)
     monkeypatch.setattr("actionrec.search.search.EXACT_VIDEOS", 10)
@@ -130,6 +158,9 @@ def test_what_is_left_out_is_said(root: Root, monkeypatch: pytest.MonkeyPatch) -
     [
         (("search", "c0/g3_0.avo"), "did you mean 'c0/g3_0.avi'"),
         (("search", "none.mp4", "--json", "--csv"), "--json and --csv"),
+        (("search", "c0/g3_0.avi", "--out", "catalog.parquet"), "name a file that ends in .html"),
+        (("search", "https://a.org/clip.mp4"), "not supported"),
+        (("search", "s3://[x/a.mp4"), "not a URL"),
         (("duplicates", "--threshold", 3), "--threshold 3"),
         (("duplicates", "--threshold", "nan"), "--threshold nan"),
     ],

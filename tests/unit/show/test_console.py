@@ -1,5 +1,11 @@
 """What is said while work runs, where no terminal redraws it."""
 
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from actionrec.show import console
@@ -41,6 +47,19 @@ def test_a_name_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert not {"\x1b", "\x07", "\u202e"} & set(said.out + said.err)
     assert "walk\ufffd[2J\ufffding\nnext line" in said.out and "error: walk\ufffd[2J" in said.err
+
+
+def test_rows_for_programs_go_to_standard_output_beside_a_display_on_a_terminal(tmp_path: Path) -> None:
+    code = "from actionrec.show import console\nwith console.err.status('at work'):\n    console.data('a,1')\n"
+    ours, theirs = pty.openpty()
+    try:
+        with open(tmp_path / "rows.csv", "wb") as rows:
+            command, environment = [sys.executable, "-c", code], os.environ | {"TERM": "xterm"}
+            subprocess.run(command, stdout=rows, stderr=theirs, env=environment, check=True, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert (tmp_path / "rows.csv").read_text() == "a,1\n"
 
 
 def test_steps_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,6 +52,17 @@ def test_tensorboard_is_shown_every_epoch_once(store: Store) -> None:
     assert losses(logs / RUN.key) == WANTED and losses(logs / other.key) == WANTED[:1]
 
 
+def test_nothing_that_lies_where_the_command_is_typed_is_imported_for_a_tool(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("tensorboardX", "json"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    with Tracking(["tensorboard"], store) as told:
+        told.told(RUN, HISTORY)
+    assert losses(Path(store.url, "logs/tensorboard", RUN.key)) == WANTED and not (tmp_path / "ran").exists()
+
+
 def test_a_training_that_goes_on_has_no_epoch_twice(store: Store) -> None:
     for count in (2, 4):  # the second process is told all of it
         with Tracking(["tensorboard"], store) as told:

@@ -7,6 +7,7 @@ driver are then the same case, and a rerun of what is finished does nothing.
 import contextlib
 import dataclasses
 import tempfile
+import threading
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -142,11 +143,30 @@ def _run(
         gave_up = None
         with Poll(ledger, heard):
             try:
-                trainer.fit()
+                _fit(trainer)
             except (ray.train.TrainingFailedError, ray.exceptions.RayError) as error:
                 gave_up = error
     if reason := _reason(ledger, gave_up):
         raise reason
+
+
+def _fit(trainer: TorchTrainer) -> None:
+    """trainer.fit() beside this thread, which hears signals meanwhile: Ray's own waiting hears one when the training is
+    over, or loses it."""
+    failed: list[BaseException] = []
+
+    def fit() -> None:
+        try:
+            trainer.fit()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+            failed.append(error)
+
+    beside = threading.Thread(target=fit, name="fit", daemon=True)
+    beside.start()
+    while beside.is_alive():
+        beside.join(0.2)
+    if failed:
+        raise failed[0]
 
 
 def _reason(ledger: Any, gave_up: Exception | None) -> ActionrecError | None:

@@ -3,7 +3,7 @@
 import errno
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
@@ -55,6 +55,9 @@ class NearWatcher(BoardWatcher):
     def __init__(self, board: Any, worker: str = "worker") -> None:
         self._board, self._worker, self.place = board, worker, PLACE
         self._part, self._video_id = -1, ""
+
+    def measured(self, seconds: Mapping[str, float], reasons: Mapping[str, str]) -> None:
+        """Ray counts in its own workers alone."""
 
 
 class Shelf:

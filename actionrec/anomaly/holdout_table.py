@@ -13,6 +13,7 @@ from actionrec.anomaly.detector import REMEDY, Detector, Videos, check_class, no
 from actionrec.catalog.evidence import caution
 from actionrec.errors import InputError
 from actionrec.show import tables
+from actionrec.show.evaluation import marked
 from actionrec.storage import layout, provenance
 from actionrec.storage.root import Root, record
 from actionrec.storage.samples import class_labels
@@ -149,11 +150,5 @@ def _markdown(root: Root, rows: Sequence[Row]) -> str:
         f"on the class all the same, so the figures are optimistic.{tuned} "
         f"Means over the seeds {', '.join(map(str, root.config.seeds))}."
     )
-    table = tables.markdown(tables.Grid(columns, marked_rows(rows, columns, provenance.mark(root))))
+    table = tables.markdown(tables.Grid(columns, marked(rows, columns, schema.ANOMALY_HOLDOUT, provenance.mark(root))))
     return f"# Held-out classes\n\n{text}\n\n{table}\n"
-
-
-def marked_rows(rows: Sequence[Row], columns: Sequence[str], mark: str) -> list[list[object]]:
-    """These columns of the rows, the figures with what they are to be read with."""
-    figures = {field.name for field in schema.ANOMALY_HOLDOUT if field.type == pa.float64()}
-    return [[tables.measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]

@@ -26,6 +26,7 @@ from actionrec.anomaly.detector import (
 )
 from actionrec.learning.checkpoint import Epoch
 from actionrec.show import tables
+from actionrec.show.evaluation import marked
 from actionrec.storage import layout, models, provenance
 from actionrec.storage.journal import Journal
 from actionrec.storage.root import Root, begin, made_from
@@ -203,7 +204,7 @@ def _markdown(root: Root, scored: Scored, detector: Detector, normal: Sequence[s
         ]
     ranked = [row for row in rows if row["score"] is not None][:TOP]
     columns = ["video_id", "label", "split", "score", "anomalous", "neighbor_score"]
-    ranking = [[i, *_marked(row, columns, mark)] for i, row in enumerate(ranked, 1)]
+    ranking = [[i, *row] for i, row in enumerate(marked(ranked, columns, schema.ANOMALY, mark), 1)]
     parts += [
         f"## The {len(ranked)} most unusual",
         tables.markdown(tables.Grid(["rank", *columns], ranking)),
@@ -222,8 +223,3 @@ def _counts(rows: Sequence[Mapping[str, Any]], split: str | None, mark: str) -> 
     scored = [row for row in mine if row["score"] is not None]
     anomalous = sum(row["anomalous"] for row in scored)
     return [split or "none", len(mine), len(scored), tables.measured(anomalous, mark), len(mine) - len(scored)]
-
-
-def _marked(row: Mapping[str, Any], columns: Sequence[str], mark: str) -> list[object]:
-    """These columns of a row, the scores with what they are to be read with."""
-    return [tables.measured(row[name], mark) if name.endswith("score") else row[name] for name in columns]

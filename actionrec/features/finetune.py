@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from actionrec.errors import InputError
 from actionrec.features.frame_cnn import width
-from actionrec.features.light import load_timm
+from actionrec.features.light import import_timm
 
 
 class FineTuner(nn.Module):
@@ -75,7 +75,7 @@ def layer_blocks(network: nn.Module) -> list[list[str]]:
             f"finetune.blocks: timm does not say what the blocks of a {name} are; tune another frame.model"
         )
     blocks: list[list[str]] = []
-    for names in load_timm().models.group_parameters(network, matcher(coarse=False)).values():
+    for names in import_timm().models.group_parameters(network, matcher(coarse=False)).values():
         if blocks and all(network.get_parameter(name).ndim < 2 for name in names):
             blocks[-1] += names
         else:

@@ -89,7 +89,7 @@ def load_ptlflow(name: str) -> torch.nn.Module:
     Raises InputError for a name that ptlflow does not have, or whose network cannot be built here.
     """
     with _silence():
-        ptlflow = light.load_ptlflow()
+        ptlflow = light.import_ptlflow()
         names = ptlflow.get_model_names()
         if name not in names:
             close = difflib.get_close_matches(name, [DIS, *names], cutoff=0.4) or ["flownet2", DIS]

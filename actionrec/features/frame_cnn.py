@@ -20,7 +20,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from actionrec.errors import InputError
-from actionrec.features.light import load_timm
+from actionrec.features.light import import_timm
 
 CALIBRATION_IMAGES = 64
 CALIBRATION_SEED = 0
@@ -34,7 +34,7 @@ def build_frame_cnn(name: str) -> nn.Module:
 
     The weights are drawn from torch's current seed. Raises InputError for a name that timm does not have.
     """
-    timm = load_timm()
+    timm = import_timm()
     if not timm.is_model(name):
         close = difflib.get_close_matches(name, timm.list_models(), n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see timm's list of models"
@@ -63,7 +63,7 @@ def random_frame_cnn(name: str, *, size: int, seed: int) -> nn.Module:
 
 def mean_std(network: nn.Module) -> tuple[Colour, Colour]:
     """The mean and standard deviation of timm's data config, for colours scaled to 0..1."""
-    load_timm()
+    import_timm()
     from timm.data.config import resolve_model_data_config
 
     config: dict[str, Any] = resolve_model_data_config(network)
@@ -122,7 +122,7 @@ def to_input(
 
 def stretch(frames_THWC: NDArray[np.uint8], *, size: int, device: str | torch.device = "cpu") -> torch.Tensor:
     """The first half of `to_input`: frames uint8 [T, 3, size, size]."""
-    load_timm()
+    import_timm()
     from torchvision.transforms.v2.functional import InterpolationMode, resize
 
     frames_TCHW = torch.from_numpy(np.ascontiguousarray(frames_THWC)).permute(0, 3, 1, 2).to(device)
@@ -143,7 +143,7 @@ def fold(network: nn.Module) -> nn.Module:
     Only inside timm's ConvNormAct, which is known to run one straight after the other; InceptionResNetV2 is made of
     nothing else. Other networks stay as they are.
     """
-    load_timm()
+    import_timm()
     from timm.layers.conv_bn_act import ConvNormAct
 
     for module in network.modules():

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 
-def load_timm() -> Any:
+def import_timm() -> Any:
     """The module timm, with torchvision's transforms beside it. Both import torch's compiler, and with it sympy, for a
     second or more, to mark a few functions that it must leave alone; none of those is among the ones that run here."""
     with (
@@ -21,7 +21,7 @@ def load_timm() -> Any:
     return timm
 
 
-def load_torchvggish() -> Any:
+def import_torchvggish() -> Any:
     """The module torchvggish, whose resampler, on numba, is for sound that is not at VGGish's own rate: none here."""
     with _standing_in("resampy"):
         import torchvggish
@@ -29,7 +29,7 @@ def load_torchvggish() -> Any:
     return torchvggish
 
 
-def load_ptlflow() -> Any:
+def import_ptlflow() -> Any:
     """The module ptlflow. One of its networks takes any faiss that is installed for that of a GPU, and none of them can
     then be imported beside the one that searches here; without faiss that network does without."""
     before = sys.modules.get("faiss")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from actionrec.features.light import load_torchvggish
+from actionrec.features.light import import_torchvggish
 
 RATE_HZ = 16_000
 EXAMPLE_S = 0.96
@@ -32,7 +32,7 @@ def log_mel_examples(audio: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     padding = max(0, EXAMPLE_SAMPLES - len(audio))
     padded = np.pad(audio, (0, padding))
-    examples_AMB = load_torchvggish().vggish_input.waveform_to_examples(padded, RATE_HZ, return_tensor=False)
+    examples_AMB = import_torchvggish().vggish_input.waveform_to_examples(padded, RATE_HZ, return_tensor=False)
     return np.ascontiguousarray(examples_AMB[:, None], dtype=np.float32)
 
 
@@ -43,7 +43,7 @@ def example_time_s(count: int) -> NDArray[np.float32]:
 
 def build_vggish() -> nn.Module:
     """VGGish up to its 128-d embedding, random weights from torch's current seed, in eval mode. Downloads nothing."""
-    release = load_torchvggish().torchvggish
+    release = import_torchvggish().torchvggish
     network: nn.Module = release.VGG(release.make_layers(), postprocess=False)
     return network.eval()
 

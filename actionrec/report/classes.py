@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from actionrec import schema
-from actionrec.report.findings import IMPORTED, Findings
+from actionrec.report.findings import Findings
 from actionrec.show import confusion as drawn
 from actionrec.show.gallery import Gallery
 from actionrec.show.page import Block
@@ -37,16 +37,11 @@ def mistakes(findings: Findings) -> list[Block]:
     more = len(wrong) - len(shown)
     left_out = f"and {more:,} more; tables/predictions.parquet has all of them" if more else ""
     gallery: list[Part] = [Gallery(findings.pictures(shown), left_out)] if shown else []
-    return [Block(text=text, parts=gallery), *_absent(findings, shown)]
+    return [Block(text=text, parts=gallery), *findings.absences(shown)]
 
 
 def _said(row: Mapping[str, Any], mark: str) -> list[tuple[str, str | Measured]]:
     return [("is", row["label"]), ("said", row["classes"][0]), ("margin", Measured(f"{row['scores'][0]:+.3f}", mark))]
-
-
-def _absent(findings: Findings, video_ids: Mapping[str, object] | Sequence[str]) -> list[Block]:
-    why = findings.absences(video_ids) if findings.has_videos else [IMPORTED]
-    return [Block(text=why)] if why else []
 
 
 def confusion(findings: Findings) -> list[Block]:
@@ -105,7 +100,7 @@ def classes(findings: Findings) -> list[Block]:
     if table is not None:
         parts = [part for block in findings.shown("classes", table)[:1] for part in block.parts]
         blocks.append(Block("As a table", parts=parts, folded=True))
-    return [*blocks, *_absent(findings, wanted)]
+    return [*blocks, *findings.absences(wanted)]
 
 
 def _portraits(findings: Findings) -> dict[str, list[str]]:

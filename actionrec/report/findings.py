@@ -102,8 +102,12 @@ class Findings:
             found.append(Thumbnail(picture if isinstance(picture, bytes) else None, video_id, tuple(said)))
         return found
 
-    def absences(self, video_ids: Iterable[str]) -> list[str]:
-        """Why some of these videos have no picture, in a few sentences."""
+    def absences(self, video_ids: Iterable[str]) -> list[Block]:
+        """Why some of these videos have no picture, in a few sentences; none where each has one."""
+        why = self._absences(video_ids) if self.has_videos else [IMPORTED]
+        return [Block(text=why)] if why else []
+
+    def _absences(self, video_ids: Iterable[str]) -> list[str]:
         known = [self._pictures.get(video_id) for video_id in video_ids]
         why = [each.why for each in known if isinstance(each, stills.NoFrame)]
         more = len(why) - NAMED_ABSENCES

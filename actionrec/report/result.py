@@ -3,19 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-import pyarrow.compute as pc
-
-from actionrec import schema
 from actionrec.report.findings import Findings
 from actionrec.report.plane import plane
-from actionrec.report.unusual import by_split
+from actionrec.report.unusual import by_split, flagged, scored
 from actionrec.show.evaluation import verdict
 from actionrec.show.page import Block
 from actionrec.show.parts import Command, Tile, Tiles
 from actionrec.show.tables import Measured, percent, share
 from actionrec.show.words import counted
 from actionrec.storage.root import Root
-from actionrec.storage.stages import STAGES
+from actionrec.storage.stages import STAGES, following
 from actionrec.storage.streams import random_networks
 
 
@@ -71,12 +68,10 @@ def _chance(findings: Findings, row: Mapping[str, Any]) -> Tile:
 
 def _unusual(findings: Findings) -> Tile:
     label = "Unusual videos"
-    table = findings.table("anomaly", schema.ANOMALY)
-    if table is None:
+    if (table := scored(findings)) is None:
         return Tile(label, Measured("–"), f"not run yet: actionrec anomaly --root {findings.root.store.url}")
-    table = table.filter(pc.is_valid(table["score"]))
-    count, mark = pc.sum(table["anomalous"]).as_py() or 0, findings.reading.mark(findings.root.config.streams)
-    return Tile(label, Measured(f"{count:,}", mark), f"score above the threshold: {by_split(table)}")
+    mark = findings.reading.mark(findings.root.config.streams)
+    return Tile(label, Measured(f"{flagged(table):,}", mark), f"score above the threshold: {by_split(table)}")
 
 
 def _known(figure: Measured | None) -> Measured:
@@ -85,17 +80,8 @@ def _known(figure: Measured | None) -> Measured:
 
 def _next(root: Root) -> list[Block]:
     """What to run where nothing has been judged yet."""
-    waiting = [name for name in _before(root, "evaluate") if STAGES[name].made(root.config) and not root.begun(name)]
+    before = [name for name in STAGES if "evaluate" in following([name], [root.config])]
+    waiting = [name for name in before if STAGES[name].made(root.config) and not root.begun(name)]
     said = STAGES[waiting[0]].wanting if waiting else "the evaluation was begun and is not finished"
     text = [f"Nothing has been judged yet: {said}.", "This command does every step that is missing:"]
     return [Block(text=text, parts=[Command(f"actionrec run --root {root.store.url}")])]
-
-
-def _before(root: Root, stage: str) -> list[str]:
-    """A stage and all that it is made from, in the order of work."""
-    found, waiting = {stage}, [stage]
-    while waiting:
-        fresh = set(STAGES[waiting.pop()].needs(root.config)) - found
-        found |= fresh
-        waiting += fresh
-    return [name for name in STAGES if name in found]

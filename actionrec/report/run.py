@@ -1,6 +1,5 @@
 """What was run: data, weights, seeds, the command, the machine, versions, settings and stages. All of it folded."""
 
-import os
 import platform
 import re
 import shlex
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from actionrec import __version__, config
+from actionrec.cluster.cores import here
 from actionrec.report.findings import Findings
 from actionrec.show.page import Block
 from actionrec.show.parts import Command, Part, Table
@@ -58,9 +58,8 @@ def commands(root: Root) -> list[str]:
 
 def machine() -> list[list[str]]:
     """The machine that made the page; the one that trained may have been another."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     gpus = [_gpu(path.read_text(encoding="utf-8")) for path in sorted(GPUS.glob("*/information"))]
-    said = [f"{platform.system()} {platform.machine()}, {cores} cores", *(gpus or ["no GPU"])]
+    said = [f"{platform.system()} {platform.machine()}, {here().usable} cores", *(gpus or ["no GPU"])]
     return [["page made on", ", ".join(said)]]
 
 

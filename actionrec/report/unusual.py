@@ -8,8 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from actionrec import schema
-from actionrec.report.findings import IMPORTED, Findings
+from actionrec.report.findings import Findings
 from actionrec.show import strips
+from actionrec.show.evaluation import marked
 from actionrec.show.gallery import Gallery
 from actionrec.show.page import Block
 from actionrec.show.parts import Scale, Table
@@ -25,13 +26,11 @@ Row = Mapping[str, Any]  # of schema.ANOMALY
 
 def anomaly(findings: Findings) -> list[Block]:
     """All scores on one scale, then those above the threshold and the next below it."""
-    if (table := findings.table("anomaly", schema.ANOMALY)) is None:
+    if (table := scored(findings)) is None:
         return []
-    table = table.filter(pc.is_valid(table["score"]))  # the highest scores first, as it is stored
     if not table.num_rows:
         return [Block(text=["No video has a score."])]
-    mark = provenance.mark(findings.root)
-    count = int(pc.sum(table["anomalous"]).as_py() or 0)
+    mark, count = provenance.mark(findings.root), flagged(table)
     above, below = (side.to_pylist() for side in (table.slice(0, min(count, ABOVE)), table.slice(count, BELOW)))
     settings = findings.root.config.anomaly
     text = (
@@ -46,7 +45,7 @@ def anomaly(findings: Findings) -> list[Block]:
     return [
         _on_a_scale(text, table),
         *shown,
-        *_absent(findings, [*above, *below]),
+        *findings.absences(row["video_id"] for row in (*above, *below)),
         listed,
         *_held_out(findings, mark),
     ]
@@ -67,6 +66,17 @@ def _on_a_scale(text: str, table: pa.Table) -> Block:
     )
     some = f" There is one for every {counted(every, 'video')}." if every > 1 else ""
     return Block(text=[text], parts=[scale], note=f"A line is a video, a long one a test video.{some}")
+
+
+def scored(findings: Findings) -> pa.Table | None:
+    """The videos with a score [rows, schema.ANOMALY], the highest first, as they are stored; None: not run."""
+    table = findings.table("anomaly", schema.ANOMALY)
+    return None if table is None else table.filter(pc.is_valid(table["score"]))
+
+
+def flagged(table: pa.Table) -> int:
+    """Of how many videos the score lies above the threshold."""
+    return int(pc.sum(table["anomalous"]).as_py() or 0)
 
 
 def by_split(table: pa.Table) -> str:
@@ -92,15 +102,9 @@ def _side(findings: Findings, heading: str, rows: Sequence[Row], more: int, mark
     return Block(heading, parts=[Gallery(findings.pictures(said), left_out)])
 
 
-def _absent(findings: Findings, rows: Sequence[Row]) -> list[Block]:
-    why = findings.absences([row["video_id"] for row in rows]) if findings.has_videos else [IMPORTED]
-    return [Block(text=why)] if why else []
-
-
 def _listed(rows: Sequence[Row], more: int, mark: str) -> Block:
     columns = ["video_id", "label", "split", "score", "threshold", "anomalous"]
-    figures = ("score", "threshold")
-    cells = [[measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]
+    cells = marked(rows, columns, schema.ANOMALY, mark)
     note = f"and {more:,} more; tables/anomaly.parquet has all of them" if more else ""
     return Block("As a table", parts=[Table(Grid(columns, cells), "The most unusual videos")], note=note, folded=True)
 
@@ -109,6 +113,5 @@ def _held_out(findings: Findings, mark: str) -> list[Block]:
     if (held := findings.table("anomaly_holdout", schema.ANOMALY_HOLDOUT)) is None:
         return []
     names = [name for name in held.column_names if name != "seeds"]
-    counts = ("class", "networks_saw_class", *(name for name in names if name.startswith("n_")))
-    cells = [[row[name] if name in counts else measured(row[name], mark) for name in names] for row in held.to_pylist()]
+    cells = marked(held.to_pylist(), names, schema.ANOMALY_HOLDOUT, mark)
     return [Block("Classes that were held out", parts=[Table(Grid(names, cells), "Classes that were held out")])]

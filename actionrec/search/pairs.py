@@ -67,8 +67,8 @@ class _Found:
     ROW = np.dtype([("within", "?"), ("distance", "f4"), ("first", "i8"), ("second", "i8")])
 
     def add(self, first: NDArray[np.int64], second: NDArray[np.int64], distance: NDArray[np.float32]) -> None:
-        apart = self.group_N[first] != self.group_N[second]
-        first, second, distance = first[apart], second[apart], distance[apart]
+        differ = self.group_N[first] != self.group_N[second]
+        first, second, distance = first[differ], second[differ], distance[differ]
         one, other = self.split_N[first], self.split_N[second]
         rows = np.empty(len(first), self.ROW)
         rows["within"] = (one == other) | (one < 0) | (other < 0)
@@ -128,7 +128,7 @@ def _by_streams(points: Points, common_S: NDArray[np.bool_], threshold: float, f
     for start in range(0, len(pairs), 1024):
         one, other = pairs[start : start + 1024].T
         cosine = np.einsum("pd,pd->p", points.unit_ND[one], points.unit_ND[other]) / common_S.sum()
-        distance = apart(cosine)
+        distance = apart(cosine.astype(np.float32))
         near_enough = distance <= threshold
         found.add(one[near_enough], other[near_enough], distance[near_enough])
 

@@ -88,16 +88,16 @@ def distances(one: Points, other: Points) -> Distances:
     common_NM = one.present_NS.astype(np.float32) @ other.present_NS.astype(np.float32).T
     found_NM = one.unit_ND @ other.unit_ND.T
     np.divide(found_NM, common_NM, out=found_NM, where=common_NM > 0)
-    found_NM = apart(found_NM)
-    found_NM[common_NM == 0] = np.inf
+    apart(found_NM)[common_NM == 0] = np.inf
     return found_NM
 
 
 def apart(cosine: Distances) -> Distances:
-    """Distances 0 to 2 of cosines. What rounding leaves between equal vectors is 0."""
-    found: Distances = np.clip(1 - cosine, 0, 2).astype(np.float32)
-    found[found < ROUNDING] = 0
-    return found
+    """Distances 0 to 2 of cosines, in their place. What rounding leaves between equal vectors is 0."""
+    np.subtract(1, cosine, out=cosine)
+    np.clip(cosine, 0, 2, out=cosine)
+    cosine[cosine < ROUNDING] = 0
+    return cosine
 
 
 def nearest(asked: Points, points: Points, top: int) -> tuple[NDArray[np.int64], Distances]:

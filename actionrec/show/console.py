@@ -20,7 +20,7 @@ LINE_EVERY_S = 10.0  # where there is no terminal to redraw
 SHOWN_FAILURES = 8
 WIDTH = 160  # of tables where there is no terminal
 
-JOINERS = "\u200c\u200d"  # belong to the spelling of some languages
+PASSED = "\n\u200c\u200d"  # a new line, and joiners, which belong to the spelling of some languages
 
 
 class Printable(Console):
@@ -33,7 +33,7 @@ class Printable(Console):
 
 def printable(text: str) -> str:
     """The text with a replacement character for each control character; lines stay lines."""
-    return "".join(c if c.isprintable() or c in "\n" or c in JOINERS else "\ufffd" for c in text)
+    return "".join(c if c.isprintable() or c in PASSED else "\ufffd" for c in text)
 
 
 out = Printable(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDTH)

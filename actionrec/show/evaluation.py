@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from actionrec.show import notes
-from actionrec.show.tables import Grid, Measured, escape, markdown, percent, share
+from actionrec.show.tables import Grid, Measured, escape, markdown, measured, percent, share
 
 NOT_RUN = "not run"  # the status of a row of Table I of which no seed was trained, and of a system of Table II
 OUT_OF_DATE = "out of date"  # of a system that has judged other videos than there are now
@@ -233,3 +233,11 @@ _SHOWN = {
     "svm": ("The search over the SVM", notes.SVM, _svm),
     "classes": ("Test accuracy by class", notes.CLASSES, _classes),
 }
+
+
+def marked(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], table_schema: pa.Schema, mark: str
+) -> list[list[object]]:
+    """These columns of the rows of a table, its figures (which are float64) with what they are to be read with."""
+    figures = {field.name for field in table_schema if field.type == pa.float64()}
+    return [[measured(row[name], mark) if name in figures else row[name] for name in columns] for row in rows]

@@ -19,7 +19,7 @@ from actionrec.config import DIS, LOGMEL, Config
 from actionrec.errors import InputError
 from actionrec.features.flow import load_ptlflow
 from actionrec.features.frame_cnn import CALIBRATION_IMAGES, build_frame_cnn, check_size, random_frame_cnn
-from actionrec.features.light import load_timm, load_torchvggish
+from actionrec.features.light import import_timm, import_torchvggish
 from actionrec.features.vggish import PCA, build_vggish, random_vggish
 from actionrec.weights import installed
 from actionrec.weights.installed import InstalledFile
@@ -118,7 +118,7 @@ def _package(name: str) -> InstalledFile | None:
 
 def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
     path = installed.verified(package)
-    network: nn.Module = load_timm().create_model(name)  # with its classifier, so that the load can be strict
+    network: nn.Module = import_timm().create_model(name)  # with its classifier, so that the load can be strict
     fill(network, installed.efficientnet_lite(path, network), str(path))
     headless = build_frame_cnn(name)
     tensors: Tensors = {key: network.state_dict()[key] for key in headless.state_dict()}
@@ -128,7 +128,7 @@ def _installed_frame(package: InstalledFile, name: str, size: int) -> Tensors:
 
 
 def _frame_source(name: str) -> PublishedFile:
-    timm = load_timm()
+    timm = import_timm()
     build_frame_cnn(name)  # refuses an unknown name or tag
     published = timm.get_pretrained_cfg(name)
     if published is not None and published.hf_hub_id:
@@ -139,7 +139,7 @@ def _frame_source(name: str) -> PublishedFile:
 
 
 def _pretrained_frame(name: str, size: int) -> Tensors:
-    timm = load_timm()
+    timm = import_timm()
     path = obtain(_frame_source(name))
 
     def filled(seed: int) -> nn.Module:
@@ -179,7 +179,7 @@ def _pretrained_flow(name: str, checkpoint: str) -> Tensors:
 
 
 def _audio_sources(pca: bool) -> list[PublishedFile]:
-    published = load_torchvggish().torchvggish
+    published = import_torchvggish().torchvggish
     urls = (published.VGGISH_WEIGHTS, *([published.PCA_PARAMS] if pca else []))
     return [url_source("audio", url) for url in urls]
 

@@ -41,8 +41,8 @@ def test_a_verb_imports_only_what_it_uses(verb: str) -> None:
 
 def test_what_stood_in_for_a_library_is_gone_afterwards() -> None:
     code = (
-        "from actionrec.features.light import load_ptlflow, load_timm, load_torchvggish\n"
-        "load_timm(), load_torchvggish(), load_ptlflow()\n"
+        "from actionrec.features.light import import_ptlflow, import_timm, import_torchvggish\n"
+        "import_timm(), import_torchvggish(), import_ptlflow()\n"
         "import faiss, resampy, torch\n"
         "assert callable(resampy.resample) and callable(faiss.IndexFlatIP)\n"
         "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(1)).item())"

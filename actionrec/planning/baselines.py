@@ -18,16 +18,21 @@ def networks(system: str, config: Config, widths: Mapping[str, int], classes: in
             own = {
                 stream: float(widths[stream] * classes)
                 if stream == "audio"
-                else _recurrent(4, (widths[stream], *knobs.multi_stream.units))
+                else _recurrent("lstm", (widths[stream], *knobs.multi_stream.units))
                 for stream in config.streams
             }
             return [(knobs.multi_stream, {stream: weights}) for stream, weights in own.items()]
         case _:
             units = knobs.video2vec.units
-            both = {stream: _recurrent(3, (widths[stream], units)) for stream in ("spatial", "motion")}
+            both = {stream: _recurrent("gru", (widths[stream], units)) for stream in ("spatial", "motion")}
             return [(knobs.video2vec, both)]
 
 
-def _recurrent(gates: int, sizes: tuple[int, ...]) -> float:
+def layer_weights(cell: str, taken: int, units: int) -> int:
+    """Of one recurrent layer in one direction, over `taken` numbers a step."""
+    return {"lstm": 4, "gru": 3}[cell] * units * (taken + units + 2)
+
+
+def _recurrent(cell: str, sizes: tuple[int, ...]) -> float:
     """Weights of layers in one direction; `sizes`: of the input and of each layer."""
-    return float(sum(gates * units * (taken + units + 2) for taken, units in pairwise(sizes)))
+    return float(sum(layer_weights(cell, taken, units) for taken, units in pairwise(sizes)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from actionrec.config import Config, Fusion, Rnn
 from actionrec.errors import InputError
-from actionrec.planning.baselines import networks
+from actionrec.planning.baselines import layer_weights, networks
 from actionrec.planning.rates import EXAMPLE_S, FPS, Rates
 from actionrec.show.tables import Grid
 from actionrec.show.words import counted, duration, size
@@ -247,9 +247,9 @@ def _input(stream: str, made: Work, rates: Rates) -> tuple[int, float]:
 
 def parameters(row: Rnn | Architecture, width: int) -> float:
     """Weights of the recurrent layers over inputs of `width` numbers; the dense layer does not count."""
-    gates, directions = {"lstm": 4, "gru": 3}[row.cell], 2 if row.bidirectional else 1
+    directions = 2 if row.bidirectional else 1
     inputs = [width, *[row.units * directions] * (row.layers - 1)]
-    return float(sum(directions * gates * row.units * (taken + row.units + 2) for taken in inputs))
+    return float(sum(directions * layer_weights(row.cell, taken, row.units) for taken in inputs))
 
 
 def _bytes(videos: int, made: Work, config: Config, rates: Rates) -> dict[str, float]:

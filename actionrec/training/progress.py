@@ -16,7 +16,7 @@ class TrainingProgress:
     val_top1: float
     networks: int
     networks_done: int
-    history: tuple[dict[str, Any], ...] = ()  # all epochs so far, a mapping each
+    history: tuple[dict[str, Any], ...] = ()  # all epochs so far, a mapping each, where `log` names a tool
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def _report(ledger: Any, job: TrainingJob, spec: TrainingSpec, done: int, histor
             epoch.val_top1,
             len(job.specs),
             done,
-            tuple(map(dataclasses.asdict, history)),
+            tuple(map(dataclasses.asdict, history)) if job.config.log else (),  # nobody else asks for them
         )
         ledger.report.remote(progress)
 
